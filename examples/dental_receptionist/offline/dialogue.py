@@ -1,0 +1,70 @@
+# Copyright The opentelemetry-instrumentation-livekit-agents Authors
+# SPDX-License-Identifier: Apache-2.0
+"""What the scripted chat server answers in the demo: the receptionist's half of the dialogue.
+
+It follows what was heard and what the tools returned, as a model would, and asks again where it
+understands nothing. The delays are in the range of a small hosted model.
+"""
+
+from __future__ import annotations
+
+from offline.llm_server import Reply, Rule, Script, ToolCall
+
+_THINKING = 0.35
+_PER_TOKEN = 0.03
+
+
+def _say(text: str) -> Reply:
+    return Reply(text, first_token_delay=_THINKING, token_delay=_PER_TOKEN)
+
+
+def _call(name: str, **arguments: str) -> Reply:
+    call = ToolCall(name, arguments)
+    return Reply(tool_calls=(call,), first_token_delay=_THINKING, token_delay=_PER_TOKEN)
+
+
+RECEPTIONIST = Script(
+    [
+        Rule(_say("Bright Smile Dental, good morning. How can I help you?"), user="^$"),
+        Rule(
+            _say("Tomorrow I have nine, ten and eleven. Which one would you like?"),
+            tool="check_availability",
+            result="ten",
+        ),
+        Rule(
+            _say("On Friday there is three in the afternoon. Shall I take it?"),
+            tool="check_availability",
+            result="three",
+        ),
+        Rule(
+            _say("You are booked, tomorrow at ten. Is there anything else?"),
+            tool="book_appointment",
+            result="booked",
+        ),
+        Rule(
+            _say("I am sorry, I cannot reach our appointment book. We will call you back."),
+            tool="book_appointment",
+        ),
+        Rule(_say("You are welcome. Goodbye!"), user="thank you"),
+        Rule(_say("On Saturday we are open from ten until noon."), user="saturday"),
+        Rule(
+            _say(
+                "We are open from nine in the morning until five in the afternoon, from Monday "
+                "to Thursday. On Friday we open at ten and close at four. On Saturday we are "
+                "open from ten until noon, and on Sunday we are closed."
+            ),
+            user="opening hours",
+        ),
+        Rule(_say("We open at nine in the morning, every weekday."), user="when do you open"),
+        Rule(_say("A cleaning is ninety dollars. Can I help with more?"), user="how much"),
+        Rule(
+            _say("Of course. Tell me your name, please, and the day of the appointment you have."),
+            user="change my appointment",
+        ),
+        Rule(_call("book_appointment", day="friday", time="three"), user="friday at three"),
+        Rule(_call("book_appointment", day="tomorrow", time="ten"), user="ten in the morning"),
+        Rule(_call("check_availability", day="friday"), user="friday"),
+        Rule(_call("check_availability", day="tomorrow"), user="tomorrow"),
+        Rule(_say("I am sorry, I did not understand. Could you say that again?")),
+    ]
+)

@@ -1,0 +1,71 @@
+# Copyright The opentelemetry-instrumentation-livekit-agents Authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""OpenTelemetry for LiveKit Agents: one whole trace per call, from a worker whose jobs die.
+
+This is a community package, not a project of OpenTelemetry or LiveKit.
+
+**One line**, at the top of agent.py::
+
+    from opentelemetry.instrumentation.livekit_agents import instrument
+
+    instrument()
+
+**No line at all**, with ``opentelemetry-distro`` installed::
+
+    opentelemetry-instrument python agent.py start
+
+Both read the standard ``OTEL_*`` variables, and those of ``environment_variables``. LiveKit's
+native spans are delivered whole, each call as one trace; every span of a call is given the call's
+identity; the stage that LiveKit has no span for, speech to text, is added as ``stt_request``.
+What was said stays out of what is exported unless it is asked for.
+
+Nothing of this package raises into a call. What is wrong with the configuration is logged when
+the worker starts, in words that name the variable, the value, and what to write instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from opentelemetry.trace import TracerProvider
+
+from .instrumentor import LiveKitAgentsInstrumentor
+from .version import __version__
+
+__all__ = ["LiveKitAgentsInstrumentor", "__version__", "instrument"]
+
+
+def instrument(
+    *,
+    tracer_provider: TracerProvider | None = None,
+    capture_content: bool | None = None,
+    disabled_parts: Iterable[str] = (),
+) -> LiveKitAgentsInstrumentor:
+    """Instrument LiveKit Agents and, where no provider is set, configure one.
+
+    Call it at the top of agent.py. A second call changes nothing.
+
+    Args:
+        tracer_provider: The SDK provider to use for LiveKit's spans. Default: the one that is
+            set when a process is ready for its job, else one made from the ``OTEL_*`` variables.
+        capture_content: Whether spans carry what was said, prompted, and passed through tools.
+            Default: as ``OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT`` says, else no.
+        disabled_parts: Parts to leave out: ``attributes``, ``stt_request``, ``interruptions``,
+            ``flush``. Default: none.
+
+    Returns:
+        The instrumentor, whose ``uninstrument()`` undoes it.
+
+    Raises:
+        TypeError: If an argument is of the wrong kind.
+        ValueError: If a part has no such name.
+    """
+    instrumentor = LiveKitAgentsInstrumentor()
+    instrumentor.configure(
+        tracer_provider=tracer_provider,
+        capture_content=capture_content,
+        disabled_parts=disabled_parts,
+        set_globals=True,
+    )
+    return instrumentor

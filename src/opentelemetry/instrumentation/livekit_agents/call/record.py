@@ -1,0 +1,100 @@
+# Copyright The opentelemetry-instrumentation-livekit-agents Authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""What is known of one call while it runs, and what can be said of it when it ends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from .. import semconv
+
+
+@dataclass(slots=True)
+class FinalTranscript:
+    """One final transcript of the recogniser.
+
+    Attributes:
+        received_at: When it arrived, Unix seconds.
+        text: What was recognised.
+    """
+
+    received_at: float
+    text: str
+
+
+@dataclass(slots=True)
+class Call:
+    """One call, from its job's start to its end.
+
+    Attributes:
+        id: The job's id; without a job, the session's own.
+        agent_name: The dispatch name, the service's, or the first agent's; empty until known.
+        kind: One of the ``KIND_*`` values of semconv.
+        turn: Index of the user's latest turn; 0 before the first. A turn that was begun and came
+            to nothing has an index too.
+        hears_turns: Whether turns are told apart on this side; a realtime model with turn
+            detection of its own keeps them to itself.
+        spoken_to: Whether the user has spoken since the agent's last turn began.
+        turns: What the user said that became part of the conversation, in messages.
+        started_at: When the AgentSession started, Unix seconds.
+        closed_at: When it closed, Unix seconds.
+        close_reason: LiveKit's reason for the close.
+        failed: Whether the session closed with an error or the entrypoint raised.
+        times_heard: How often the agent began to speak.
+        interruptions: Times the user stopped the agent.
+        dtmf_count: Keys the caller pressed.
+        finals: Final transcripts since the last finished turn.
+        stt_audio_s: Seconds of audio recognised since the last finished turn.
+    """
+
+    id: str
+    agent_name: str = ""
+    kind: str = semconv.KIND_PRODUCTION
+    turn: int = 0
+    hears_turns: bool = False
+    spoken_to: bool = False
+    turns: int = 0
+    started_at: float | None = None
+    closed_at: float | None = None
+    close_reason: str | None = None
+    failed: bool = False
+    times_heard: int = 0
+    interruptions: int = 0
+    dtmf_count: int = 0
+    finals: list[FinalTranscript] = field(default_factory=list)
+    stt_audio_s: float = 0.0
+
+    @property
+    def duration_s(self) -> float | None:
+        """Seconds that the session was open, or None while it is or if it never was."""
+        if self.started_at is None or self.closed_at is None:
+            return None
+        return self.closed_at - self.started_at
+
+    def user_turn_begins(self) -> None:
+        """Count a turn that is told apart on this side."""
+        self.hears_turns = True
+        self.turn += 1
+
+    def agent_turn_begins(self) -> None:
+        """Count the turn that a realtime model kept to itself, by the answer to it."""
+        if self.spoken_to and not self.hears_turns:
+            self.turn += 1
+        self.spoken_to = False
+
+    def take_speech(self, since: float) -> tuple[list[FinalTranscript], float]:
+        """Hand over what the recogniser gave for the turn that ends now.
+
+        Args:
+            since: When the turn began, Unix seconds. A transcript that arrived earlier belongs
+                to a turn that was committed without it, and is dropped, as LiveKit does.
+
+        Returns:
+            The turn's final transcripts in order of arrival, and the seconds of audio taken in.
+        """
+        finals = [final for final in self.finals if final.received_at >= since]
+        audio_s = self.stt_audio_s
+        self.finals = []
+        self.stt_audio_s = 0.0
+        return finals, audio_s

@@ -1,0 +1,108 @@
+# Copyright The opentelemetry-instrumentation-livekit-agents Authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The door that ``opentelemetry-instrument`` opens; cheap to import, it runs in every process."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any
+
+import wrapt
+from opentelemetry.instrumentation.instrumentor import BaseInstrumentor
+
+from .package import _instruments
+from .switches import is_disabled
+
+if TYPE_CHECKING:
+    from .options import Options
+    from .runtime import Runtime
+    from .settings import Settings
+
+_LIVEKIT = "livekit.agents"
+
+
+class LiveKitAgentsInstrumentor(BaseInstrumentor):
+    """Instruments livekit-agents; sets no global provider.
+
+    A singleton, like every instrumentor. ``instrument()`` takes:
+
+    - ``tracer_provider``: the SDK provider to use for LiveKit's spans. Default: the one that was
+      set, else one made from the standard variables.
+    - ``capture_content``: whether spans carry what was said. Default: as
+      ``OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT`` says, else no.
+    - ``disabled_parts``: names of parts to leave out (see ``environment_variables``).
+
+    ``uninstrument()`` puts back every object that was replaced.
+    """
+
+    # On the class: a singleton's __init__ runs at every call of its constructor.
+    _open: bool = False
+    _options: Options | None = None
+    _runtime: Runtime | None = None
+
+    def instrumentation_dependencies(self) -> Collection[str]:
+        """Return what is instrumented, as requirements."""
+        return _instruments
+
+    def _instrument(self, **kwargs: Any) -> None:
+        if is_disabled(os.environ):
+            return
+        cls = type(self)
+        if kwargs:
+            self._take(kwargs)
+        cls._open = True
+        if _LIVEKIT in sys.modules:
+            self._install()
+        else:
+            # a process that never imports livekit pays for this line and no more
+            wrapt.register_post_import_hook(lambda _: self._install(), _LIVEKIT)
+
+    def configure(self, **kwargs: Any) -> None:
+        """Instrument, or give what is passed to an instrumentation that came first.
+
+        That is how a line of code in agent.py meets the ``opentelemetry-instrument`` command.
+        """
+        if self.is_instrumented_by_opentelemetry:
+            self._take(kwargs)
+        else:
+            # what a version lacks is probed for and said by install(), not compared
+            self.instrument(skip_dep_check=True, **kwargs)
+
+    def _uninstrument(self, **_: Any) -> None:
+        cls = type(self)
+        runtime, cls._options, cls._runtime, cls._open = cls._runtime, None, None, False
+        if runtime is not None:
+            runtime.uninstall()
+
+    def _take(self, kwargs: dict[str, Any]) -> None:
+        """Check what was passed in code, and add it to what was passed before."""
+        from .options import Options
+
+        cls = type(self)
+        options = Options.of(**kwargs)
+        if cls._options is None:
+            cls._options = options
+        else:
+            cls._options.take(options)
+
+    def _install(self) -> None:
+        """Patch livekit-agents, unless this door was closed before livekit was imported."""
+        from .options import Options
+        from .runtime import Runtime
+
+        cls = type(self)
+        if cls._open and cls._runtime is None:
+            cls._options = cls._options or Options()
+            cls._runtime = Runtime(cls._options)
+            cls._runtime.install()
+
+    def enter_job_process(self, resolved: Settings, *, set_globals: bool) -> None:
+        """Instrument a job process as its worker resolved it; not for use by applications."""
+        cls = type(self)
+        if not self.is_instrumented_by_opentelemetry:
+            self.instrument(skip_dep_check=True)
+        if cls._runtime is not None:
+            cls._runtime.enter_job_process(resolved, set_globals=set_globals)

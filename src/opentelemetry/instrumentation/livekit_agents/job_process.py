@@ -1,0 +1,30 @@
+# Copyright The opentelemetry-instrumentation-livekit-agents Authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The entry of every job process: importable, so that it can be named across processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from .guard import guarded
+from .settings import Settings
+
+
+def main(
+    resolved: Settings, set_globals: bool, target: Callable[..., Any], args: tuple[Any, ...]
+) -> None:
+    """Instrument this process as its worker says, then run what LiveKit meant it to run.
+
+    Args:
+        resolved: The worker's configuration.
+        set_globals: Whether a provider of ours may become the global one.
+        target: LiveKit's own entry.
+        args: The arguments of that entry, its channels among them.
+    """
+    from .instrumentor import LiveKitAgentsInstrumentor
+
+    with guarded("entering a job process"):
+        LiveKitAgentsInstrumentor().enter_job_process(resolved, set_globals=set_globals)
+    target(*args)

@@ -1,0 +1,4 @@
+# Copyright The opentelemetry-instrumentation-livekit-agents Authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Provider set-up from the standard variables, and delivery at the end of a call."""

@@ -1,0 +1,139 @@
+# Copyright The opentelemetry-instrumentation-livekit-agents Authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Exporters by the names of OTEL_TRACES_EXPORTER and OTEL_METRICS_EXPORTER."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from typing import Any
+
+from ..settings import Settings, endpoint_variable, without_credentials
+
+_GRPC_PACKAGE = "opentelemetry-exporter-otlp-proto-grpc"
+_GROUPS = {"TRACES": "opentelemetry_traces_exporter", "METRICS": "opentelemetry_metrics_exporter"}
+_DEFAULT_ENDPOINTS = {"grpc": "http://localhost:4317", "http/protobuf": "http://localhost:4318"}
+
+
+class ExporterError(Exception):
+    """An exporter that cannot be had; the message names the variable, the value, the remedy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where one exporter sends to.
+
+    Attributes:
+        entry_point: The name under which the exporter is registered.
+        variable: The variable that the address comes from; empty where there is no address.
+        address: Host, port and path without credentials; empty for exporters without one.
+        protocol: The OTLP protocol; empty for exporters without one.
+        because: The setting that chose the protocol, as ``NAME=value``.
+        instead: What to write to have the other protocol.
+    """
+
+    entry_point: str
+    variable: str = ""
+    address: str = ""
+    protocol: str = ""
+    because: str = ""
+    instead: str = ""
+
+    def __str__(self) -> str:
+        if not self.address:
+            return self.entry_point
+        return f"otlp({self.protocol} {self.address})"
+
+
+def destination(
+    name: str, signal: str, settings: Settings, environ: Mapping[str, str] | None = None
+) -> Destination:
+    """Say where the exporter of a name sends to.
+
+    Args:
+        name: As in the variable, e.g. ``otlp`` or ``console``.
+        signal: ``TRACES`` or ``METRICS``.
+        settings: For the protocol.
+        environ: The variables. Default: those of this process.
+    """
+    environ = os.environ if environ is None else environ
+    protocol = settings.traces_protocol if signal == "TRACES" else settings.metrics_protocol
+    if name == "otlp":
+        name = "otlp_proto_grpc" if protocol == "grpc" else "otlp_proto_http"
+    if name not in ("otlp_proto_grpc", "otlp_proto_http"):
+        return Destination(entry_point=name)
+    protocol = "grpc" if name == "otlp_proto_grpc" else "http/protobuf"
+    variable, endpoint = endpoint_variable(environ, signal)
+    address = without_credentials(endpoint or _DEFAULT_ENDPOINTS[protocol])
+    if protocol == "http/protobuf" and variable == "OTEL_EXPORTER_OTLP_ENDPOINT":
+        address = f"{address.rstrip('/')}/v1/{signal.lower()}"
+    chosen = f"OTEL_EXPORTER_OTLP_{signal}_PROTOCOL"
+    if not environ.get(chosen):
+        chosen = "OTEL_EXPORTER_OTLP_PROTOCOL"
+    if environ.get(chosen):
+        because, instead = f"{chosen}={protocol}", "http/protobuf"
+    else:
+        because, instead = f"{variable}={address}", f"{chosen}=http/protobuf"
+    return Destination(name, variable, address, protocol, because, instead)
+
+
+def load(target: Destination, signal: str) -> type[Any]:
+    """Return the exporter class of a destination.
+
+    Raises:
+        ExporterError: If no exporter of that name is installed, or it cannot be imported.
+    """
+    group = _GROUPS[signal]
+    found = next(iter(entry_points(group=group, name=target.entry_point)), None)
+    reason = "is not installed"
+    if found is not None:
+        try:
+            loaded: type[Any] = found.load()
+        except ImportError as error:
+            reason = f"cannot be imported ({error})"
+        else:
+            return loaded
+    if target.protocol == "grpc":
+        raise ExporterError(
+            f"{target.because}: {_GRPC_PACKAGE} {reason}, no {signal.lower()} are sent; "
+            f"pip install {_GRPC_PACKAGE}, or write {target.instead}"
+        )
+    if found is not None:
+        raise ExporterError(
+            f"OTEL_{signal}_EXPORTER={target.entry_point}: the exporter {reason}, it is left out; "
+            "install it again, or take it out of the list"
+        )
+    known = sorted({point.name for point in entry_points(group=group)} | {"none", "otlp"})
+    raise ExporterError(
+        f"OTEL_{signal}_EXPORTER={target.entry_point}: no exporter of that name is installed, it "
+        f"is left out; use any of {', '.join(known)}"
+    )
+
+
+def make(target: Destination, signal: str) -> Any:
+    """Make the exporter of a destination; the SDK reads its address and headers itself.
+
+    Raises:
+        ExporterError: If it cannot be had.
+    """
+    loaded = load(target, signal)
+    # said once when the worker starts, without the value: the SDK would log it whole
+    logger = logging.getLogger("opentelemetry.util.re")
+    logger.addFilter(_is_not_about_a_header)
+    try:
+        return loaded()
+    except Exception as error:
+        raise ExporterError(
+            f"OTEL_{signal}_EXPORTER={target.entry_point}: cannot be set up, it is left out "
+            f"({type(error).__name__}); look at the OTEL_EXPORTER_* variables"
+        ) from error
+    finally:
+        logger.removeFilter(_is_not_about_a_header)
+
+
+def _is_not_about_a_header(record: logging.LogRecord) -> bool:
+    return "eader" not in str(record.msg)

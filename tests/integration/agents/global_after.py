@@ -1,0 +1,17 @@
+# Copyright The opentelemetry-instrumentation-livekit-agents Authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""An application that calls ours, and then sets its provider globally."""
+
+from calls import make_server, serve
+from opentelemetry import trace
+from opentelemetry.instrumentation.livekit_agents import instrument
+from own_provider import own_provider
+
+instrument()
+trace.set_tracer_provider(own_provider())
+
+server = make_server()
+
+if __name__ == "__main__":
+    serve(server)

@@ -1,0 +1,17 @@
+# Copyright The opentelemetry-instrumentation-livekit-agents Authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""An application that set its provider globally, and then calls ours."""
+
+from calls import make_server, serve
+from opentelemetry import trace
+from opentelemetry.instrumentation.livekit_agents import instrument
+from own_provider import own_provider
+
+trace.set_tracer_provider(own_provider())
+instrument()
+
+server = make_server()
+
+if __name__ == "__main__":
+    serve(server)

@@ -1,0 +1,20 @@
+# Copyright The opentelemetry-instrumentation-livekit-agents Authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The one line in the worker's setup function, which runs in job processes only."""
+
+from __future__ import annotations
+
+from calls import make_server, serve
+
+
+def setup(_: object) -> None:
+    from opentelemetry.instrumentation.livekit_agents import instrument
+
+    instrument()
+
+
+server = make_server(setup=setup)
+
+if __name__ == "__main__":
+    serve(server)

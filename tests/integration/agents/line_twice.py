@@ -1,0 +1,16 @@
+# Copyright The opentelemetry-instrumentation-livekit-agents Authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The one line in two modules of an application."""
+
+from calls import make_server, serve
+from opentelemetry.instrumentation.livekit_agents import instrument
+
+instrument()
+
+server = make_server()
+
+instrument()
+
+if __name__ == "__main__":
+    serve(server)

@@ -1,0 +1,13 @@
+# Copyright The opentelemetry-instrumentation-livekit-agents Authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The one line where job processes never come."""
+
+from calls import make_server, serve
+from opentelemetry.instrumentation.livekit_agents import instrument
+
+server = make_server()
+
+if __name__ == "__main__":
+    instrument()
+    serve(server)

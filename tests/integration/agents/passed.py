@@ -1,0 +1,15 @@
+# Copyright The opentelemetry-instrumentation-livekit-agents Authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""An application that passes its provider."""
+
+from calls import make_server, serve
+from opentelemetry.instrumentation.livekit_agents import instrument
+from own_provider import own_provider
+
+instrument(tracer_provider=own_provider())
+
+server = make_server()
+
+if __name__ == "__main__":
+    serve(server)

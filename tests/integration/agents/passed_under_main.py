@@ -1,0 +1,14 @@
+# Copyright The opentelemetry-instrumentation-livekit-agents Authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""An application that passes its provider where no job process sees it."""
+
+from calls import make_server, serve
+from opentelemetry.instrumentation.livekit_agents import instrument
+from own_provider import own_provider
+
+server = make_server()
+
+if __name__ == "__main__":
+    instrument(tracer_provider=own_provider())
+    serve(server)

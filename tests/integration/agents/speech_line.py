@@ -1,0 +1,14 @@
+# Copyright The opentelemetry-instrumentation-livekit-agents Authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The receptionist with the one line."""
+
+from opentelemetry.instrumentation.livekit_agents import instrument
+from speech import make_server, serve
+
+instrument()
+
+server = make_server()
+
+if __name__ == "__main__":
+    serve(server)

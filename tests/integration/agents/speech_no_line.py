@@ -1,0 +1,11 @@
+# Copyright The opentelemetry-instrumentation-livekit-agents Authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The receptionist without a line of telemetry code."""
+
+from speech import make_server, serve
+
+server = make_server()
+
+if __name__ == "__main__":
+    serve(server)

@@ -1,0 +1,17 @@
+# Copyright The opentelemetry-instrumentation-livekit-agents Authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""A livekit-agents that lacks what everything stands on, as a future version could."""
+
+from livekit.agents.telemetry import traces
+
+from calls import make_server, serve
+from opentelemetry.instrumentation.livekit_agents import instrument
+
+del traces._DynamicTracer.set_provider
+instrument()
+
+server = make_server()
+
+if __name__ == "__main__":
+    serve(server)
