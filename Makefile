@@ -25,13 +25,19 @@ $(VENV)/ready:
 	@$(BIN)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-.PHONY: tools
+.PHONY: tools servers
 tools:
-	@command -v espeak-ng >/dev/null || { \
+	@$(call need,espeak-ng,espeak-ng)
+
+servers:
+	@$(call need,promtool,prometheus)
+
+# $(1) is a program, $(2) Debian's package of it
+need = command -v $(1) >/dev/null || { \
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	    echo "installing espeak-ng"; apt-get update -qq && apt-get install -y -qq espeak-ng >/dev/null; \
+	    echo "installing $(2)"; apt-get update -qq && apt-get install -y -qq $(2) >/dev/null; \
 	  else \
-	    echo "espeak-ng is not installed: apt-get install espeak-ng, or brew install espeak-ng"; exit 2; \
+	    echo "$(1) is not installed: apt-get install $(2)"; exit 2; \
 	  fi; }
 
 demo: $(VENV)/ready tools ## five calls at once on real speech, each shown as a waterfall
@@ -51,7 +57,7 @@ test-contract: $(VENV)/ready ## what the libraries below us promise
 test-integration: $(VENV)/ready tools ## real livekit-agents in real processes
 	@$(PYTEST) tests/integration
 
-test-system: $(VENV)/ready tools ## real servers
+test-system: $(VENV)/ready tools servers ## real servers
 	@$(PYTEST) tests/system
 
 bench: $(VENV)/ready tools ## ratios side by side, medians

@@ -2,10 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Five calls at once to the receptionist, on real speech, in real job processes, offline.
 
-Shows what is said while it runs; at the end each call as a waterfall, and the spans that an OTLP
-receiver got against those that were made. Ends with 0 where they are the same, else with 1.
+Shows what is said while it runs; at the end each call as a waterfall, the spans that an OTLP
+receiver got against those that were made, and the key figures of the calls as the worker's own
+``/metrics`` has them. Ends with 0 where every span arrived and every call was counted, else with 1.
 
 With ``OTEL_EXPORTER_OTLP_ENDPOINT`` set the spans go there instead and cannot be compared. With
+``OTEL_METRICS_EXPORTER`` set to a list without ``prometheus`` there are no figures to read. With
 ``SERVE=1`` the callers ring again and again, until Ctrl-C. With ``PICTURE=call.svg`` the first
 caller's call is drawn to that file, too.
 """
@@ -19,14 +21,18 @@ import json
 import logging
 import os
 import shutil
+import socket
 import sys
 import tempfile
 import time
+import urllib.error
+import urllib.request
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import kpis
 from offline import tally
 from offline.callers import CALLERS, LEDGER_VARIABLE
 from offline.dialogue import RECEPTIONIST
@@ -38,7 +44,11 @@ from opentelemetry.instrumentation.livekit_agents.tracing.waterfall import SpanR
 from opentelemetry.instrumentation.livekit_agents.tracing.waterfall_svg import render_svg
 
 _ENDPOINT_VARIABLE = "OTEL_EXPORTER_OTLP_ENDPOINT"
+_METRICS_VARIABLE = "OTEL_METRICS_EXPORTER"
+_SCRAPE_HOST_VARIABLE = "OTEL_EXPORTER_PROMETHEUS_HOST"
+_SCRAPE_PORT_VARIABLE = "OTEL_EXPORTER_PROMETHEUS_PORT"
 _LONGEST_ROUND_SECONDS = 120
+_LONGEST_COUNT_SECONDS = 10
 _OTLP_ERROR_STATUS = 2
 
 _logger = logging.getLogger("demo")
@@ -174,6 +184,52 @@ def print_recognition(requests: Sequence[dict[str, Any]]) -> None:
     print(f"sentences said  {len(said):5d}   {exact} of them recognised word for word")
 
 
+def _serve_metrics() -> str | None:
+    """Have the worker serve its metrics, on a free port unless the environment names one.
+
+    Returns:
+        The address; None where the environment asks for other exporters.
+    """
+    exporters = os.environ.setdefault(_METRICS_VARIABLE, "prometheus")
+    if "prometheus" not in [name.strip() for name in exporters.split(",")]:
+        return None
+    host = os.environ.setdefault(_SCRAPE_HOST_VARIABLE, "localhost")
+    if not os.environ.get(_SCRAPE_PORT_VARIABLE):
+        with socket.create_server((host, 0)) as server:
+            os.environ[_SCRAPE_PORT_VARIABLE] = str(server.getsockname()[1])
+    return f"http://{host}:{os.environ[_SCRAPE_PORT_VARIABLE]}/metrics"
+
+
+async def _scrape(address: str, calls: int) -> kpis.Scrape:
+    """Read the worker's metrics, as soon as they hold so many calls or the time for it is over."""
+    deadline = time.monotonic() + _LONGEST_COUNT_SECONDS
+    while True:
+        scrape = kpis.Scrape(await asyncio.to_thread(_get, address))
+        if scrape.total(kpis.SESSIONS) >= calls or time.monotonic() > deadline:
+            return scrape
+        await asyncio.sleep(0.25)
+
+
+def _get(address: str) -> str:
+    with urllib.request.urlopen(address, timeout=_LONGEST_COUNT_SECONDS) as answer:
+        return answer.read().decode()
+
+
+async def print_key_figures(address: str, calls: int) -> bool:
+    """Print what the worker counted, and say whether that is what happened."""
+    try:
+        scrape = await _scrape(address, calls)
+    except urllib.error.URLError as error:
+        print(f"\n{address} does not answer: {error.reason}")
+        return False
+    print(f"\n{kpis.table(scrape)}\n")
+    found = kpis.shortcomings(scrape, calls)
+    for shortcoming in found:
+        print(f"NOT as it should be: {shortcoming}")
+    print(f"read from {address} while the worker ran; Prometheus can scrape it there")
+    return not found
+
+
 def _print_how_to_go_on(endpoint: str) -> None:
     print(
         f"\nThe receiver was {endpoint}. Any OTLP backend can take its place:\n\n"
@@ -229,10 +285,11 @@ async def demo(folder: Path) -> bool:
         folder: Where the job processes write their ledgers.
 
     Returns:
-        Whether the spans received are the spans made.
+        Whether the spans received are the spans made, and the calls counted the calls taken.
     """
     await synthesise("hello")  # says at once what is missing
     _keep_proxies_off_loopback()
+    address = _serve_metrics()
     ledger, spans_made = folder / "ledger.jsonl", folder / "spans.txt"
     with _receiver() as receiver, ScriptedChatServer(RECEPTIONIST) as chat:
         os.environ |= {
@@ -258,6 +315,10 @@ async def demo(folder: Path) -> bool:
                     whole = compare(made, receiver.spans, calls)
                 print_recognition(chat.requests)
                 chat.requests.clear()
+                if address is None:
+                    print(f"no figures: {_METRICS_VARIABLE} does not ask for prometheus")
+                else:
+                    whole &= await print_key_figures(address, calls)
                 if not whole or not os.environ.get("SERVE"):
                     break
         if receiver is not None:

@@ -9,6 +9,7 @@ import typing
 from collections.abc import Iterator
 
 import pytest
+from livekit.agents import AgentServer
 from livekit.agents.llm import ChatMessage
 from livekit.agents.stt import SpeechEventType
 from livekit.agents.telemetry import pii, trace_types
@@ -89,3 +90,8 @@ def test_what_livekit_calls_content_is_content_to_us() -> None:
     for name in names:
         if pii.is_pii_attribute(name):
             assert is_content(name), name
+
+
+def test_modules_can_be_preloaded() -> None:
+    """What the forkserver imports once is a list of names on the server."""
+    assert AgentServer()._preload_modules == []

@@ -17,6 +17,8 @@ MAY_IMPORT = {
     "providers": {"tracing", "call"},
     "tracing": {"call"},
     "livekit": {"call"},
+    "metrics": {"call"},
+    "worker": {"call"},
     "call": set(),
 }
 FLOOR = {

@@ -21,6 +21,11 @@ OTEL_INSTRUMENTATION_LIVEKIT_AGENTS_FLUSH_TIMEOUT: Final = (
 )
 """Seconds that the end of a call may wait for its telemetry to be delivered. Default: ``2``."""
 
+OTEL_INSTRUMENTATION_LIVEKIT_AGENTS_COUNTED_KINDS: Final = (
+    "OTEL_INSTRUMENTATION_LIVEKIT_AGENTS_COUNTED_KINDS"
+)
+"""Kinds of calls that count: any of ``production,simulation,console``. Default: ``production``."""
+
 OTEL_INSTRUMENTATION_LIVEKIT_AGENTS_DISABLED_PARTS: Final = (
     "OTEL_INSTRUMENTATION_LIVEKIT_AGENTS_DISABLED_PARTS"
 )

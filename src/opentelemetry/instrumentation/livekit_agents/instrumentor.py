@@ -17,6 +17,8 @@ from .package import _instruments
 from .switches import is_disabled
 
 if TYPE_CHECKING:
+    import socket
+
     from .options import Options
     from .runtime import Runtime
     from .settings import Settings
@@ -99,10 +101,12 @@ class LiveKitAgentsInstrumentor(BaseInstrumentor):
             cls._runtime = Runtime(cls._options)
             cls._runtime.install()
 
-    def enter_job_process(self, resolved: Settings, *, set_globals: bool) -> None:
+    def enter_job_process(
+        self, resolved: Settings, *, set_globals: bool, channel: socket.socket | None
+    ) -> None:
         """Instrument a job process as its worker resolved it; not for use by applications."""
         cls = type(self)
         if not self.is_instrumented_by_opentelemetry:
             self.instrument(skip_dep_check=True)
         if cls._runtime is not None:
-            cls._runtime.enter_job_process(resolved, set_globals=set_globals)
+            cls._runtime.enter_job_process(resolved, set_globals=set_globals, channel=channel)

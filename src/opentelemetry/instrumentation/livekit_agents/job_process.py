@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -13,18 +14,25 @@ from .settings import Settings
 
 
 def main(
-    resolved: Settings, set_globals: bool, target: Callable[..., Any], args: tuple[Any, ...]
+    resolved: Settings,
+    set_globals: bool,
+    channel: socket.socket | None,
+    target: Callable[..., Any],
+    args: tuple[Any, ...],
 ) -> None:
     """Instrument this process as its worker says, then run what LiveKit meant it to run.
 
     Args:
         resolved: The worker's configuration.
         set_globals: Whether a provider of ours may become the global one.
+        channel: This process's end of a channel for metrics.
         target: LiveKit's own entry.
         args: The arguments of that entry, its channels among them.
     """
     from .instrumentor import LiveKitAgentsInstrumentor
 
     with guarded("entering a job process"):
-        LiveKitAgentsInstrumentor().enter_job_process(resolved, set_globals=set_globals)
+        LiveKitAgentsInstrumentor().enter_job_process(
+            resolved, set_globals=set_globals, channel=channel
+        )
     target(*args)

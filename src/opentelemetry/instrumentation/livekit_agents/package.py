@@ -5,6 +5,9 @@
 
 _instruments = ("livekit-agents >= 1.6.10",)
 
-_supports_metrics = False
+_supports_metrics = True
 
 _semconv_status = "development"
+
+SET_ASIDE = "_OTEL_INSTRUMENTATION_LIVEKIT_AGENTS_METRICS_EXPORTER"
+"""Variable with what OTEL_METRICS_EXPORTER was before ``command_line`` changed it."""

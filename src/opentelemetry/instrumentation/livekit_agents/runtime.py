@@ -10,8 +10,10 @@ import atexit
 import logging
 import multiprocessing
 import os
+import socket
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from multiprocessing import util as multiprocessing_util
 from typing import Any
 
@@ -20,14 +22,15 @@ from opentelemetry.trace import Span
 
 from opentelemetry import _logs, metrics, trace
 
-from . import job_process, settings
+from . import job_process, native_metrics, native_traces, settings, worker_metrics
+from .call.events import CallEvent, Interrupted
 from .call.record import Call
 from .guard import guarded
+from .job_metrics import JobMetrics
 from .livekit import tracer as livekit_tracer
 from .livekit.install import UnsupportedError, install
 from .livekit.patches import Patches
 from .options import Options
-from .providers import metrics as metric_providers
 from .providers import start_line, traces
 from .providers.flush import Flush
 from .providers.traces import Tracing
@@ -35,6 +38,7 @@ from .semconv import INTERRUPTION_BARGE_IN, KIND_TEST
 from .settings import Settings
 from .tracing import call_trace, end_of_call, interruptions
 from .tracing.call_trace import CallTrace
+from .worker_metrics import PROMETHEUS, WorkerMetrics
 
 _logger = logging.getLogger("opentelemetry.instrumentation.livekit_agents")
 
@@ -54,6 +58,10 @@ class Runtime:
         self._flushes: dict[str, Flush] = {}
         self._restore_environ: dict[str, str | None] = {}
         self._delivery_given_up = False
+        self._channel: socket.socket | None = None
+        self._worker_metrics: WorkerMetrics | None = None
+        self._job_metrics: JobMetrics | None = None
+        self._running_workers = 0
         # what is wrong with the configuration is said once: by the worker, where there is one
         self._said = False
 
@@ -73,11 +81,8 @@ class Runtime:
         self.active = False
         self._patches.undo()
         atexit.unregister(self._flush_at_exit)
-        if self._tracing is not None:
-            self._tracing.deactivate()
-        ours = None if self._tracing is None else self._tracing.provider
-        if self._native_provider is not None and livekit_tracer.provider() is ours:
-            livekit_tracer.restore_provider(self._native_provider)
+        if self._tracing is not None and self._native_provider is not None:
+            native_traces.give_up(self._tracing, self._native_provider)
         for name, value in self._restore_environ.items():
             if value is None:
                 del os.environ[name]
@@ -95,9 +100,12 @@ class Runtime:
             )
         return self._settings
 
-    def enter_job_process(self, resolved: Settings, *, set_globals: bool) -> None:
+    def enter_job_process(
+        self, resolved: Settings, *, set_globals: bool, channel: socket.socket | None
+    ) -> None:
         """Take over what the worker resolved, so that its jobs do as it said it would."""
         self._settings = resolved
+        self._channel = channel
         self._said = True
         if resolved.provider_in_code and self.options.tracer_provider is None:
             _logger.error(
@@ -108,40 +116,53 @@ class Runtime:
 
     # --- worker --------------------------------------------------------------------------------
 
-    def worker_starting(self, dispatch_name: str) -> None:
+    def worker_starting(self, dispatch_name: str, multiprocess_dir: str) -> None:
         """Say in one line what this worker does, and look whether destinations answer."""
         self._settings = self.settings.for_worker(dispatch_name)
-        problem = ""
-        if traces.is_auto_configured(trace.get_tracer_provider()):
+        command = traces.is_auto_configured(trace.get_tracer_provider())
+        if command:
             self._set_environ_of_jobs()
-        else:
-            problem = metric_providers.serve_worker(self.settings)
+        if self._worker_metrics is None:
+            resource = traces.resource_of_process()
+            self._worker_metrics = WorkerMetrics(self.settings, resource, by_command=command)
+        self._worker_metrics.seed(dispatch_name)
+        self._running_workers += 1
         provider = self.options.tracer_provider or trace.get_tracer_provider()
         self._said = True
         start_line.log(
             self.settings,
             brought=traces.is_brought(provider),
             degraded=self._degraded,
-            problems=[problem] if problem else [],
+            problems=[
+                *self._worker_metrics.problems,
+                *worker_metrics.problems_of_multiprocess_mode(multiprocess_dir),
+            ],
         )
+
+    async def worker_ended(self) -> None:
+        """Send the last metrics, when every job's channel has been read to its end."""
+        self._running_workers -= 1
+        if self._running_workers == 0:
+            of_worker, self._worker_metrics = self._worker_metrics, None
+            of_jobs, self._job_metrics = self._job_metrics, None
+            await asyncio.to_thread(_close, of_jobs, of_worker)
 
     def job_process_target(
         self, dispatch_name: str, target: Callable[..., Any], args: tuple[Any, ...]
     ) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         """Send a new job process through our entry, with the configuration in its arguments."""
         resolved = self.settings.for_worker(dispatch_name or self.settings.dispatch_name)
-        return job_process.main, (resolved, self.options.set_globals, target, args)
+        channel = None if self._worker_metrics is None else self._worker_metrics.add_process()
+        return job_process.main, (resolved, self.options.set_globals, channel, target, args)
 
     def _set_environ_of_jobs(self) -> None:
-        """See to it that the wrapper command does in this worker's children what we said.
+        """Have the wrapper command set up no metrics in this worker's children: the worker sends.
 
-        None of them may try for the scrape port: a configurator that raises loads no
-        instrumentation at all. And metrics that a job pushes for itself go by our protocol.
+        Nor may one of them try for the scrape port: a configurator that raises loads no
+        instrumentation at all.
         """
-        rest = [name for name in self.settings.metric_exporters if name != "prometheus"]
         for name, value in {
-            "OTEL_METRICS_EXPORTER": ",".join(rest) or "none",
-            "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL": self.settings.metrics_protocol,
+            "OTEL_METRICS_EXPORTER": "none",
         }.items():
             self._restore_environ[name] = os.environ.get(name)
             os.environ[name] = value
@@ -156,6 +177,8 @@ class Runtime:
         """Make the call findable from all that its job will do."""
         tracing = self._ensure_tracing()
         call_trace.attach(CallTrace(self._named(call, tracing)))
+        if self._job_metrics is not None:
+            self._job_metrics.job_started(call)
 
     def _named(self, call: Call, tracing: Tracing) -> Call:
         call.agent_name = (
@@ -174,25 +197,38 @@ class Runtime:
             found.call.agent_name = agent_name
             if found.root is not None:
                 found.root.set_attributes(found.attributes())
+        if self._job_metrics is not None:
+            self._job_metrics.session_started(found.call)
         return found.call
+
+    def call_event(self, call: Call, event: CallEvent) -> None:
+        """Record what happened in a call."""
+        if self._job_metrics is not None:
+            self._job_metrics.take_native(set_global=self.options.set_globals)
+            self._job_metrics.record(call, event)
 
     def session_closed(self, call: Call) -> None:
         """Write on ``agent_session`` what is known at its close."""
         found = call_trace.find()
         if found is not None and found.call is call and self.settings.has("attributes"):
-            end_of_call.write_session(found)
+            usage = {} if self._job_metrics is None else self._job_metrics.usage_of(call)
+            end_of_call.write_session(found, usage)
 
     def interrupted(self, span: Span | None, kind: str, at_ns: int | None) -> None:
         """Record an interruption on the speech's span, and count those that the user made."""
         found = call_trace.find()
         if found is not None and kind == INTERRUPTION_BARGE_IN:
             found.call.interruptions += 1
+        if found is not None:
+            self.call_event(found.call, Interrupted(kind))
         if span is not None and span.is_recording() and self.settings.has("interruptions"):
             interruptions.record(span, kind, at_ns)
 
     def root_ended(self) -> None:
         """Start to deliver what the call has left, on threads of its own."""
         found = call_trace.find()
+        if found is not None and self._job_metrics is not None:
+            self._job_metrics.job_ended(found.call)
         if found is not None and self.settings.has("flush"):
             self._flushes[found.call.id] = Flush(
                 self._flush_targets(), self.settings.flush_timeout_s
@@ -213,27 +249,8 @@ class Runtime:
 
     def provider_set(self, provider: trace.TracerProvider) -> None:
         """Follow user code that gives LiveKit's tracer another provider in mid-call."""
-        tracing = self._tracing
-        if (
-            tracing is None
-            or provider is tracing.provider
-            or not isinstance(provider, TracerProvider)
-            or tracing.knows(provider)
-        ):
-            return
-        found = call_trace.find()
-        tracing.hand_over(
-            provider,
-            self.settings,
-            trace_id=None if found is None else found.trace_id,
-            restore=livekit_tracer.with_content,
-        )
-        _logger.warning(
-            "a TracerProvider was set after this process was ready for calls: spans that were "
-            "already open are given to it when they end. Set it at the top of agent.py, outside "
-            "of the entrypoint, or leave it out and name the destination in "
-            "OTEL_EXPORTER_OTLP_ENDPOINT"
-        )
+        if self._tracing is not None:
+            native_traces.follow(self._tracing, provider, self.settings)
 
     def provider_refused(self, provider: trace.TracerProvider) -> None:
         """Give LiveKit's tracer the provider that OpenTelemetry refused because of ours."""
@@ -244,31 +261,13 @@ class Runtime:
         with self._lock:
             if self._tracing is None:
                 self._native_provider = livekit_tracer.provider()
-                self._tracing = self._set_up_tracing(self._native_provider)
+                self._tracing = native_traces.set_up(self.options, self.settings)
                 problems = [*self.settings.problems, *self._tracing.problems]
-                problems += self._set_up_metrics()
                 self._say(problems)
                 self._register_last_flush()
+            if self._job_metrics is None:
+                self._set_up_metrics()
             return self._tracing
-
-    def _set_up_tracing(self, native: trace.TracerProvider) -> Tracing:
-        given = self.options.tracer_provider
-        if isinstance(native, TracerProvider) and livekit_tracer.is_livekit_clouds(native):
-            # LiveKit Cloud's recording was first: share its provider, filtered on our way out
-            tracing = traces.use(native, self.settings)
-            traces.deliver(tracing, native, self.settings)
-            return tracing
-        for provider in (given, native, trace.get_tracer_provider()):
-            if isinstance(provider, TracerProvider) and traces.is_brought(provider):
-                tracing = traces.use(provider, self.settings)
-                if provider is not native:
-                    livekit_tracer.restore_provider(provider)
-                return tracing
-        tracing = traces.build(self.settings)
-        livekit_tracer.set_provider(tracing.provider, content=self.settings.content)
-        if self.options.set_globals and not isinstance(trace.get_tracer_provider(), TracerProvider):
-            trace.set_tracer_provider(tracing.provider)
-        return tracing
 
     def _say(self, problems: list[str]) -> None:
         if not self._said:
@@ -276,23 +275,22 @@ class Runtime:
             for problem in dict.fromkeys(problems):
                 _logger.error("%s", problem)
 
-    def _set_up_metrics(self) -> list[str]:
-        """Push this process's metrics, where no one else does and LiveKit Cloud wants none.
-
-        Returns:
-            What could not be set up.
-        """
-        if (
-            not self.options.set_globals
-            or _is_cloud()
-            or hasattr(metrics.get_meter_provider(), "force_flush")
-        ):
-            return []
-        assert self._tracing is not None
-        provider, problems = metric_providers.build(self.settings, self._tracing.provider.resource)
-        if provider is not None:
-            metrics.set_meter_provider(provider)
-        return problems
+    def _set_up_metrics(self) -> None:
+        """Open the way to the worker; where there is none, be one for this process alone."""
+        channel, self._channel = self._channel, None
+        if channel is None and self._worker_metrics is None and not _is_job_process():
+            return
+        if channel is None:
+            if self._worker_metrics is None:
+                # the worker was not reached: each job sends for itself, and nobody scrapes it
+                alone = replace(self.settings, metric_exporters=_but_not_scraped(self.settings))
+                assert self._tracing is not None
+                resource = self._tracing.provider.resource
+                self._worker_metrics = WorkerMetrics(alone, resource, by_command=False)
+                self._say(self._worker_metrics.problems)
+            channel = self._worker_metrics.add_process()
+        self._job_metrics = JobMetrics(channel, self.settings.counted_kinds)
+        self._job_metrics.take_native(set_global=self.options.set_globals)
 
     # --- delivery ------------------------------------------------------------------------------
 
@@ -302,6 +300,9 @@ class Runtime:
         targets: list[tuple[str, Callable[[], object]]] = [
             (delivery.name, delivery.force_flush) for delivery in self._tracing.deliveries
         ]
+        if (job_metrics := self._job_metrics) is not None:
+            timeout_s = self.settings.flush_timeout_s
+            targets.insert(0, ("metrics to the worker", lambda: job_metrics.flush(timeout_s)))
         others = {
             "traces": trace.get_tracer_provider(),
             "traces of LiveKit": livekit_tracer.provider(),
@@ -322,6 +323,8 @@ class Runtime:
             for delivery in self._tracing.deliveries:
                 missing, made = delivery.missing(found.trace_id)
                 if missing:
+                    if self._job_metrics is not None:
+                        self._job_metrics.spans_lost(missing)
                     _logger.warning(
                         "%d of %d spans of call %s did not get to %s within %g s of its end",
                         missing,
@@ -354,13 +357,26 @@ class Runtime:
         if self.active and not self._delivery_given_up and self.settings.has("flush"):
             with guarded("flushing at exit"):
                 Flush(self._flush_targets(), self.settings.flush_timeout_s).wait()
+        with guarded("ending metrics"):
+            _close(self._job_metrics, self._worker_metrics)
+            self._job_metrics = self._worker_metrics = None
 
 
-def _is_cloud() -> bool:
-    """Tell whether LiveKit Cloud may want to set the global MeterProvider for its recording."""
-    return bool(os.environ.get("LIVEKIT_OBSERVABILITY_URL")) or ".livekit.cloud" in os.environ.get(
-        "LIVEKIT_URL", ""
-    )
+def _close(of_jobs: JobMetrics | None, of_worker: WorkerMetrics | None) -> None:
+    if of_jobs is not None:
+        of_jobs.close(1.0)
+    if of_worker is not None:
+        of_worker.close()
+    # not before: what they still had to collect would be lost
+    native_metrics.give_back()
+
+
+def _is_job_process() -> bool:
+    return multiprocessing.current_process().name == "job_proc"
+
+
+def _but_not_scraped(resolved: Settings) -> tuple[str, ...]:
+    return tuple(name for name in resolved.metric_exporters if name != PROMETHEUS)
 
 
 def _service_name(provider: TracerProvider) -> str:

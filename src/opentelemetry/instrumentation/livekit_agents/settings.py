@@ -18,6 +18,8 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from . import environment_variables as ours
+from . import semconv
+from .package import SET_ASIDE
 
 PARTS: Final = frozenset({"attributes", "stt_request", "interruptions", "flush"})
 """What can be left out, one by one."""
@@ -42,6 +44,7 @@ class Settings:
         content: Whether content is exported on spans.
         flush_timeout_s: Seconds that the end of a call may wait for delivery.
         disabled_parts: Parts left out.
+        counted_kinds: Kinds of calls that count; of the others only the number is kept.
         dispatch_name: The agent name that the worker registers under, where known.
         provider_in_code: Whether a provider was passed in code, which cannot travel.
         problems: What could not be understood, in plain words.
@@ -55,6 +58,7 @@ class Settings:
     content: bool = False
     flush_timeout_s: float = _DEFAULT_FLUSH_TIMEOUT_S
     disabled_parts: frozenset[str] = frozenset()
+    counted_kinds: frozenset[str] = frozenset({semconv.KIND_PRODUCTION})
     dispatch_name: str = ""
     provider_in_code: bool = False
     problems: tuple[str, ...] = ()
@@ -101,6 +105,7 @@ def resolve(
     content = _content(environ, problems) if capture_content is None else capture_content
     flush_timeout_s = _flush_timeout(environ, problems)
     named_parts = _disabled_parts(environ, problems)
+    counted_kinds = _counted_kinds(environ, problems)
     problems += _header_problems(environ)
     return Settings(
         trace_exporters=exporters["TRACES"],
@@ -118,6 +123,7 @@ def resolve(
         content=content,
         flush_timeout_s=flush_timeout_s,
         disabled_parts=disabled_parts | named_parts,
+        counted_kinds=counted_kinds,
         provider_in_code=provider_in_code,
         problems=tuple(dict.fromkeys(problems)),
     )
@@ -131,6 +137,8 @@ def _as_the_user_set_it() -> Mapping[str, str]:
     would give the same variables another protocol through the other door.
     """
     environ = dict(os.environ)
+    if (set_aside := environ.get(SET_ASIDE)) is not None:
+        environ["OTEL_METRICS_EXPORTER"] = set_aside
     if environ.get("OTEL_EXPORTER_OTLP_PROTOCOL") == "grpc" and _has_distro():
         at_start = _environ_at_start()
         if at_start is not None and "OTEL_EXPORTER_OTLP_PROTOCOL" not in at_start:
@@ -242,6 +250,17 @@ def _disabled_parts(environ: Mapping[str, str], problems: list[str]) -> frozense
             f"use any of {', '.join(sorted(PARTS))}"
         )
     return given & PARTS
+
+
+def _counted_kinds(environ: Mapping[str, str], problems: list[str]) -> frozenset[str]:
+    variable = ours.OTEL_INSTRUMENTATION_LIVEKIT_AGENTS_COUNTED_KINDS
+    given = frozenset(_names(environ.get(variable, "")))
+    if unknown := sorted(given.difference(semconv.KINDS)):
+        problems.append(
+            f"{variable}={','.join(unknown)}: no such kind of call, it is passed over; "
+            f"use any of {', '.join(semconv.KINDS)}"
+        )
+    return given.intersection(semconv.KINDS) or frozenset({semconv.KIND_PRODUCTION})
 
 
 def _unusable_endpoint(environ: Mapping[str, str], signal: str, protocol: str) -> str:

@@ -10,14 +10,23 @@ from typing import Any, Protocol
 
 from opentelemetry.trace import Span, TracerProvider
 
+from ..call.events import CallEvent
 from ..call.record import Call
 
 
 class Observer(Protocol):
     """Receives what happens in livekit-agents, as plain facts."""
 
-    def worker_starting(self, dispatch_name: str) -> None:
-        """A worker's main process begins to run, before it starts any job process."""
+    def worker_starting(self, dispatch_name: str, multiprocess_dir: str) -> None:
+        """A worker's main process begins to run, before it starts any job process.
+
+        Args:
+            dispatch_name: The agent name it registers under.
+            multiprocess_dir: Where prometheus_client is to keep one file per process, if anywhere.
+        """
+
+    async def worker_ended(self) -> None:
+        """A worker has ended, and all of its job processes with it."""
 
     def job_process_target(
         self, dispatch_name: str, target: Callable[..., Any], args: tuple[Any, ...]
@@ -38,6 +47,9 @@ class Observer(Protocol):
 
     def session_starting(self, new_call: Callable[[], Call], agent_name: str) -> Call:
         """An AgentSession starts; return the call that it belongs to, a new one if need be."""
+
+    def call_event(self, call: Call, event: CallEvent) -> None:
+        """Something happened in a call; runs where it did."""
 
     def session_closed(self, call: Call) -> None:
         """An AgentSession closes; its span is still live."""

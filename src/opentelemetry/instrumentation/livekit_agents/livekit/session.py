@@ -15,6 +15,7 @@ from .. import semconv
 from ..call.record import Call, FinalTranscript
 from ..guard import guarded
 from . import job
+from .call_events import CallEvents
 from .observer import Observer
 from .patches import MissingError, Patches
 
@@ -35,6 +36,7 @@ def patch(patches: Patches, observer: Observer) -> list[str]:
     """
     calls: dict[int, Call] = {}
     """By id of the live AgentSession."""
+    events = CallEvents(observer)
 
     def start(wrapped: Any, session: Any, args: Any, kwargs: Any) -> Any:
         with guarded("observing a session"):
@@ -44,6 +46,7 @@ def patch(patches: Patches, observer: Observer) -> list[str]:
                 calls[id(session)] = call
                 call.started_at = call.started_at or time.time()
                 call.closed_at = None
+                events.listen(session, call)
                 _listen(session, call, observer, forget=lambda: calls.pop(id(session), None))
         return wrapped(*args, **kwargs)
 
@@ -79,7 +82,7 @@ def patch(patches: Patches, observer: Observer) -> list[str]:
 
     voice = "livekit.agents.voice"
     patches.wrap(f"{voice}.agent_session", "AgentSession.start", start)
-    missing = []
+    missing = events.patch(patches)
     optional = (
         (f"{voice}.audio_recognition", "AudioRecognition._on_stt_event", on_stt_event),
         (f"{voice}.agent_activity", "AgentActivity._on_metrics_collected", on_metrics),
@@ -128,6 +131,9 @@ def _listen(session: Any, call: Call, observer: Observer, *, forget: Callable[[]
             call.close_reason = str(getattr(event.reason, "value", event.reason))
             call.failed = call.failed or event.error is not None
             observer.session_closed(call)
+            # it may be started again, and observed anew
+            for name, listener in listeners.items():
+                session.off(name, listener)
 
     def on_agent_state(event: Any) -> None:
         if event.new_state == "speaking":
@@ -143,12 +149,13 @@ def _listen(session: Any, call: Call, observer: Observer, *, forget: Callable[[]
             span = None if speech is None else getattr(speech, "_agent_turn_span", None)
             observer.interrupted(span, semconv.INTERRUPTION_FALSE, None)
 
-    for name, listener in (
-        ("close", on_close),
-        ("agent_state_changed", on_agent_state),
-        ("conversation_item_added", on_item),
-        ("agent_false_interruption", on_false_interruption),
-    ):
+    listeners = {
+        "close": on_close,
+        "agent_state_changed": on_agent_state,
+        "conversation_item_added": on_item,
+        "agent_false_interruption": on_false_interruption,
+    }
+    for name, listener in listeners.items():
         # livekit inspects a listener's signature at every emit: preset, it costs a third
         listener.__signature__ = _EVENT_SIGNATURE  # type: ignore[attr-defined]
         session.on(name, listener)

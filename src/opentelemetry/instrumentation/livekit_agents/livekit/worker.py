@@ -16,6 +16,12 @@ from .patches import Patches
 _dispatch_name: ContextVar[str] = ContextVar("livekit_agents_dispatch_name", default="")
 """The agent name of the AgentServer whose tasks are running: one process can hold several."""
 
+_PRELOADED = tuple(
+    f"opentelemetry.instrumentation.livekit_agents.{name}"
+    for name in ("instrumentor", "job_process", "runtime")
+)
+"""Imported once, by the forkserver: each job process inherits them copy-on-write."""
+
 
 def patch(patches: Patches, observer: Observer) -> None:
     """Observe the worker's start and the creation of job processes."""
@@ -23,12 +29,16 @@ def patch(patches: Patches, observer: Observer) -> None:
     async def run(wrapped: Any, server: Any, args: Any, kwargs: Any) -> Any:
         name = str(getattr(server, "_agent_name", "") or "")
         with guarded("starting the worker"):
-            observer.worker_starting(name)
+            _preload(server)
+            files = getattr(server, "_prometheus_multiproc_dir", None)
+            observer.worker_starting(name, str(files or ""))
         token = _dispatch_name.set(name)
         try:
             return await wrapped(*args, **kwargs)
         finally:
             _dispatch_name.reset(token)
+            with guarded("ending the worker"):
+                await observer.worker_ended()
 
     def create_process(wrapped: Any, executor: Any, args: Any, kwargs: Any) -> Any:
         process = wrapped(*args, **kwargs)
@@ -44,3 +54,9 @@ def patch(patches: Patches, observer: Observer) -> None:
     patches.wrap(
         "livekit.agents.ipc.job_proc_executor", "ProcJobExecutor._create_process", create_process
     )
+
+
+def _preload(server: Any) -> None:
+    known = getattr(server, "_preload_modules", None)
+    if known is not None:
+        server._preload_modules = list(dict.fromkeys([*known, *_PRELOADED]))

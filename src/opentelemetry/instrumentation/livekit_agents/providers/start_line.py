@@ -10,9 +10,11 @@ from collections.abc import Sequence
 
 from ..settings import Settings
 from . import exporters, reachability
-from .metrics import PROMETHEUS
 
 _logger = logging.getLogger("opentelemetry.instrumentation.livekit_agents")
+
+_PROMETHEUS = "prometheus"
+"""Served by the worker itself: there is no exporter to load."""
 
 
 def log(
@@ -37,7 +39,7 @@ def log(
         for name in names:
             target = exporters.destination(name, signal, settings)
             try:
-                if name != PROMETHEUS:
+                if name != _PROMETHEUS:
                     exporters.load(target, signal)
             except exporters.ExporterError as missing:
                 wrong.append(str(missing))

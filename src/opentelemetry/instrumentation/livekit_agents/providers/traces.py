@@ -14,14 +14,12 @@ from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 
 from opentelemetry import trace
 
+from ..semconv import TELEMETRY_AUTO_VERSION
 from ..settings import Settings
 from ..tracing.content import copy_of, without_content
 from ..tracing.processor import EnrichingSpanProcessor
 from . import exporters
 from .delivery import DeliveringSpanProcessor
-
-_AUTO_VERSION = "telemetry.auto.version"
-"""On the resource of a provider that the opentelemetry-instrument command configured."""
 
 
 @dataclass(slots=True)
@@ -142,7 +140,10 @@ def is_brought(provider: object) -> bool:
 
 def is_auto_configured(provider: object) -> bool:
     """Tell whether a provider was configured by the ``opentelemetry-instrument`` command."""
-    return isinstance(provider, TracerProvider) and _AUTO_VERSION in provider.resource.attributes
+    return (
+        isinstance(provider, TracerProvider)
+        and TELEMETRY_AUTO_VERSION in provider.resource.attributes
+    )
 
 
 def use(provider: TracerProvider, settings: Settings) -> Tracing:
@@ -160,7 +161,7 @@ def build(settings: Settings) -> Tracing:
     provider = trace.get_tracer_provider()
     if not isinstance(provider, TracerProvider) or provider not in _built:
         # shutdown_on_exit would wait for a hung backend when the process ends
-        provider = TracerProvider(resource=_resource(), shutdown_on_exit=False)
+        provider = TracerProvider(resource=resource_of_process(), shutdown_on_exit=False)
         _built.add(provider)
     tracing = Tracing(provider, is_ours=True)
     tracing.enrich(provider, settings)
@@ -188,7 +189,7 @@ def _as_is(span: ReadableSpan) -> ReadableSpan:
     return span
 
 
-def _resource() -> Resource:
+def resource_of_process() -> Resource:
     """Return the resource of the provider that the wrapper command configured, or a fresh one."""
     configured = trace.get_tracer_provider()
     return configured.resource if isinstance(configured, TracerProvider) else Resource.create()

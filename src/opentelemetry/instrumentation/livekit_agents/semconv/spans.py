@@ -1,7 +1,7 @@
 # Copyright The opentelemetry-instrumentation-livekit-agents Authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Every name that this package emits or reads from LiveKit; no other module may spell one."""
+"""Spans: their names, attributes and events, and which of them carry content."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ SCHEMA_URL: Final = "https://opentelemetry.io/schemas/1.37.0"
 
 LIVEKIT_SCOPE_NAME: Final = "livekit-agents"
 """The instrumentation scope of LiveKit's native spans."""
+
+TELEMETRY_AUTO_VERSION: Final = "telemetry.auto.version"
+"""On the resource of a provider that the ``opentelemetry-instrument`` command configured."""
 
 # --- spans -------------------------------------------------------------------------------------
 
@@ -42,6 +45,7 @@ KIND_PRODUCTION: Final = "production"
 KIND_SIMULATION: Final = "simulation"
 KIND_CONSOLE: Final = "console"
 KIND_TEST: Final = "test"
+KINDS: Final = (KIND_PRODUCTION, KIND_SIMULATION, KIND_CONSOLE, KIND_TEST)
 
 # --- attributes of the root, at the end of a call ----------------------------------------------
 
@@ -61,6 +65,9 @@ CALL_DTMF_COUNT: Final = "agent.call.dtmf.count"
 OUTCOME_ERROR: Final = "error"
 OUTCOME_ABANDONED: Final = "abandoned"
 OUTCOME_COMPLETED: Final = "completed"
+OUTCOME_CRASHED: Final = "crashed"
+"""The process broke off with the call open; only ever counted by the worker."""
+OUTCOMES: Final = (OUTCOME_COMPLETED, OUTCOME_ABANDONED, OUTCOME_ERROR, OUTCOME_CRASHED)
 
 # --- interruptions -----------------------------------------------------------------------------
 

@@ -1,0 +1,169 @@
+# Copyright The opentelemetry-instrumentation-livekit-agents Authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""What happens in a call, as plain records: what metrics, and later costs, are computed from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from ..semconv import Usage
+
+
+@dataclass(frozen=True, slots=True)
+class SessionStarted:
+    """The call's first session starts: from now on it counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionEnded:
+    """Nothing will change the call's outcome any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobEnded:
+    """The job of a call has ended, whether a session came of it or not."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolsDeclared:
+    """The agent that is active from now on can call these tools.
+
+    Attributes:
+        names: As the model is given them.
+    """
+
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FirstResponse:
+    """The agent is heard for the first time in the call.
+
+    Attributes:
+        latency_s: Since the session's start.
+    """
+
+    latency_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class TurnAnswered:
+    """The first audio of the answer to a user's turn sounds.
+
+    Attributes:
+        latency_s: Since the end of the user's speech: LiveKit's ``e2e_latency``.
+        stages_s: What of that the caller waited for, by stage.
+    """
+
+    latency_s: float
+    stages_s: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechEnded:
+    """Somebody stops speaking.
+
+    Attributes:
+        speaker: One of the ``SPEAKER_*`` values of semconv.
+        duration_s: How long they spoke.
+    """
+
+    speaker: str
+    duration_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ToolFinished:
+    """A tool that the model called has ended, or was refused.
+
+    Attributes:
+        name: Its name; ``other`` where the agent has no such tool.
+        status: One of the ``TOOL_*`` values of semconv.
+        duration_s: How long it ran; None where it did not.
+    """
+
+    name: str
+    status: str
+    duration_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupted:
+    """The agent's speech was stopped, or seemed to be.
+
+    Attributes:
+        kind: One of the ``INTERRUPTION_*`` values of semconv.
+    """
+
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelUsed:
+    """A model or service reports what one piece of work took.
+
+    Attributes:
+        component: One of the ``COMPONENT_*`` values of semconv.
+        provider: Who runs it; empty where it does not say.
+        model: Its name; empty where it does not say.
+        usage: What it took; what is not there is none.
+        tokens_per_second: Of its output, where it says so.
+    """
+
+    component: str
+    provider: str
+    model: str
+    usage: Mapping[Usage, float]
+    tokens_per_second: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorRaised:
+    """A model or service of the session failed, for good or until a retry.
+
+    Attributes:
+        component: One of the ``COMPONENT_*`` values of semconv.
+        provider: Who runs it; empty where it does not say.
+        error_type: The exception's class.
+        recoverable: Whether the session goes on with it.
+    """
+
+    component: str
+    provider: str
+    error_type: str
+    recoverable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class HandedOff:
+    """The call passes from one agent to another.
+
+    Attributes:
+        from_agent: The id of the one that had it.
+        to_agent: The id of the one that has it now.
+    """
+
+    from_agent: str
+    to_agent: str
+
+
+CallEvent = (
+    SessionStarted
+    | SessionEnded
+    | JobEnded
+    | ToolsDeclared
+    | FirstResponse
+    | TurnAnswered
+    | SpeechEnded
+    | ToolFinished
+    | Interrupted
+    | ModelUsed
+    | ErrorRaised
+    | HandedOff
+)
+
+PROMPT: Final = (SessionStarted, SessionEnded, JobEnded, TurnAnswered, ToolFinished)
+"""Events whose numbers leave the process at once: what a dashboard is watched for."""

@@ -1,0 +1,98 @@
+# Copyright The opentelemetry-instrumentation-livekit-agents Authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The metrics of the jobs in one process, recorded as calls go and on their way to the worker."""
+
+from __future__ import annotations
+
+import socket
+
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.resources import Resource
+
+from . import native_metrics, semconv
+from .call.events import PROMPT, CallEvent, JobEnded, SessionEnded, SessionStarted
+from .call.record import Call
+from .metrics.instruments import Instruments, meter_of
+from .metrics.recorder import Recorder
+from .worker import Relay, RowReader, own_row
+from .worker.rows import Row
+
+
+class JobMetrics:
+    """Records the calls of this process and relays what is recorded.
+
+    Args:
+        channel: The end of a channel to the worker.
+        counted_kinds: The kinds of calls that count.
+    """
+
+    def __init__(self, channel: socket.socket, counted_kinds: frozenset[str]) -> None:
+        own = RowReader()
+        # private: neither the user's exporters nor LiveKit Cloud see our numbers a second time
+        self._provider = MeterProvider([own], Resource.get_empty(), shutdown_on_exit=False)
+        self._counted_kinds = counted_kinds
+        self._instruments = Instruments(meter_of(self._provider))
+        self._recorder = Recorder(self._instruments, counted_kinds=counted_kinds)
+        self._relay = Relay(channel, [own])
+
+    def job_started(self, call: Call) -> None:
+        """Have the job counted as crashed if this process ends before it does."""
+        self._open(call, [own_row(semconv.M_JOBS, self._labels(call, status=semconv.JOB_CRASHED))])
+
+    def session_started(self, call: Call) -> None:
+        """Count the call from now on: it has reached a session."""
+        rows = [own_row(semconv.M_JOBS, self._labels(call, status=semconv.JOB_CRASHED))]
+        rows.append(
+            own_row(semconv.M_SESSIONS, self._labels(call, outcome=semconv.OUTCOME_CRASHED))
+        )
+        self._open(call, rows)
+        self._recorder.record(call, SessionStarted())
+
+    def record(self, call: Call, event: CallEvent) -> None:
+        """Record what happened in a call, in the context it happened in."""
+        self._recorder.record(call, event)
+        if isinstance(event, PROMPT):
+            self._relay.poke()
+
+    def usage_of(self, call: Call) -> dict[str, float]:
+        """Return what a call has used so far, as entries of its summary."""
+        usage = self._recorder.usage(call)
+        return {} if usage is None else usage.fields()
+
+    def job_ended(self, call: Call) -> None:
+        """Record what the call came to, in one frame with its close: a kill counts it once."""
+
+        def record() -> None:
+            self._recorder.record(call, SessionEnded())
+            self._recorder.record(call, JobEnded())
+
+        self._relay.call_closed(call.id, record)
+
+    def spans_lost(self, count: int) -> None:
+        """Count spans that were not delivered."""
+        labels = {
+            semconv.L_SIGNAL: semconv.SIGNAL_TRACES,
+            semconv.L_REASON: semconv.REASON_NOT_DELIVERED,
+        }
+        self._instruments.telemetry_dropped.add(count, labels)
+        self._relay.poke()
+
+    def flush(self, timeout_s: float) -> bool:
+        """Send everything recorded; blocks until it is with the operating system."""
+        return self._relay.flush(timeout_s)
+
+    def close(self, timeout_s: float) -> None:
+        """Send everything recorded and end the channel; blocks."""
+        self._relay.close(timeout_s)
+
+    def take_native(self, *, set_global: bool) -> None:
+        """Relay what LiveKit and others record on the global provider, once there is one."""
+        native_metrics.take(self._relay, set_global=set_global)
+
+    def _open(self, call: Call, rows: list[Row]) -> None:
+        counted = call.kind in self._counted_kinds
+        self._relay.call_opened(call.id, rows if counted else ())
+
+    def _labels(self, call: Call, **labels: str) -> dict[str, str]:
+        return {semconv.L_AGENT: call.agent_name, **labels}

@@ -1,0 +1,318 @@
+# Copyright The opentelemetry-instrumentation-livekit-agents Authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""LiveKit's events and metrics objects as plain records of the call.
+
+Most of it is public: session events, metrics objects, ``ChatMessage.metrics``. Three functions
+of ``agent_activity`` are wrapped as well, to know when models and tools were asked: without them
+the stages of a turn are not told apart.
+"""
+
+from __future__ import annotations
+
+import inspect
+import time
+import weakref
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, Protocol
+
+from .. import semconv
+from ..call.events import (
+    CallEvent,
+    ErrorRaised,
+    FirstResponse,
+    HandedOff,
+    SpeechEnded,
+    ToolFinished,
+    ToolsDeclared,
+    TurnAnswered,
+)
+from ..call.record import Call
+from ..guard import guarded
+from . import metric_fields
+from .patches import MissingError, Patches
+from .turn_log import TurnLog
+
+_EVENT_SIGNATURE: Final = inspect.Signature(
+    [inspect.Parameter("event", inspect.Parameter.POSITIONAL_OR_KEYWORD)]
+)
+_TOOL_STATUSES: Final = {
+    "done": semconv.TOOL_SUCCESS,
+    "error": semconv.TOOL_ERROR,
+    "cancelled": semconv.TOOL_CANCELLED,
+}
+_COMPONENT_BY_ERROR: Final = {
+    "llm_error": semconv.COMPONENT_LLM,
+    "stt_error": semconv.COMPONENT_STT,
+    "tts_error": semconv.COMPONENT_TTS,
+    "realtime_model_error": semconv.COMPONENT_REALTIME,
+    "interruption_detection_error": semconv.COMPONENT_INTERRUPTION,
+}
+
+
+class EventSink(Protocol):
+    """Receives what happens in calls."""
+
+    def call_event(self, call: Call, event: CallEvent) -> None:
+        """Something happened; runs where it did, with the speech's ``agent_turn`` span current."""
+
+
+class CallEvents:
+    """Translates what happens in the sessions of this process.
+
+    Args:
+        sink: Receives the records.
+    """
+
+    def __init__(self, sink: EventSink) -> None:
+        self._sink = sink
+        self._sessions: weakref.WeakKeyDictionary[Any, _Session] = weakref.WeakKeyDictionary()
+
+    def patch(self, patches: Patches) -> list[str]:
+        """Observe when models and tools are asked.
+
+        Returns:
+            What this version of livekit-agents has no place for, in plain words.
+        """
+        missing = []
+        module = "livekit.agents.voice.agent_activity"
+        for name, wrapper in (
+            ("perform_llm_inference", self._on_llm),
+            ("perform_tts_inference", self._on_tts),
+            ("perform_tool_executions", self._on_tools),
+        ):
+            try:
+                patches.wrap(module, name, wrapper)
+            except MissingError as error:
+                missing.append(f"{error}: stages of turns are other")
+        return missing
+
+    def listen(self, session: Any, call: Call) -> None:
+        """Follow a session that is about to start, as part of a call."""
+        followed = _Session(session, call, self._sink)
+        self._sessions[session] = followed
+        followed.subscribe()
+
+    def _on_llm(self, wrapped: Any, _: Any, args: Any, kwargs: Any) -> Any:
+        result = wrapped(*args, **kwargs)
+        with guarded("noting a generation"):
+            if (followed := self._session_of(kwargs.get("node"))) is not None:
+                followed.log.llm_asked(result[1])
+        return result
+
+    def _on_tts(self, wrapped: Any, _: Any, args: Any, kwargs: Any) -> Any:
+        result = wrapped(*args, **kwargs)
+        with guarded("noting a synthesis"):
+            if (followed := self._session_of(kwargs.get("node"))) is not None:
+                followed.log.tts_asked(result[1])
+        return result
+
+    def _on_tools(self, wrapped: Any, _: Any, args: Any, kwargs: Any) -> Any:
+        with guarded("noting tools"):
+            if (followed := self._sessions.get(kwargs.get("session"))) is not None:
+                kwargs = followed.watching_tools(kwargs)
+        return wrapped(*args, **kwargs)
+
+    def _session_of(self, node: Any) -> _Session | None:
+        """Find the session of an agent's ``llm_node`` or ``tts_node``, a bound method."""
+        activity = getattr(getattr(node, "__self__", None), "_activity", None)
+        session = getattr(activity, "_session", None)
+        return None if session is None else self._sessions.get(session)
+
+
+class _Session:
+    """One session that is followed, and what has to be remembered from event to event."""
+
+    def __init__(self, session: Any, call: Call, sink: EventSink) -> None:
+        # weak: it is the key under which this is kept
+        self._session = weakref.ref(session)
+        self._call = call
+        self._sink = sink
+        self.log = TurnLog()
+        self._heard = call.times_heard > 0
+        self._speaking_since: dict[str, float] = {}
+        self._running_tools: dict[str, tuple[str, float]] = {}
+        self._started_tools: set[str] = set()
+        self._early_metrics: Any = None
+        self._reported_latency: float | None = None
+        self._listeners: dict[str, Callable[[Any], None]] = {}
+
+    def subscribe(self) -> None:
+        """Listen to the session's events."""
+        from livekit.rtc import EventEmitter
+
+        session = self._session()
+        for name, handle in (
+            ("agent_state_changed", self._agent_state_changed),
+            ("user_state_changed", self._user_state_changed),
+            ("conversation_item_added", self._item_added),
+            ("metrics_collected", self._metrics_collected),
+            ("speech_created", self._speech_created),
+            ("tool_execution_updated", self._tool_updated),
+            ("error", self._error),
+            ("close", self._close),
+        ):
+            self._listeners[name] = _listener(name, handle)
+            # not the session's own on(), which warns whoever wants metrics_collected
+            EventEmitter.on(session, name, self._listeners[name])
+
+    def _tell(self, event: CallEvent) -> None:
+        self._sink.call_event(self._call, event)
+
+    # --- who speaks ----------------------------------------------------------------------------
+
+    def _agent_state_changed(self, event: Any) -> None:
+        session = self._session()
+        if session is None:
+            return
+        if event.new_state == "speaking":
+            if session.output.audio is not None and session.output.audio_enabled:
+                self._speaking_since[semconv.SPEAKER_AGENT] = event.created_at
+                self._first_heard(event.created_at)
+            early = getattr(session, "_early_assistant_metrics", None)
+            # what is set stays until the next answer: the object tells whether it is new
+            if early is not None and early is not self._early_metrics:
+                self._early_metrics = early
+                self._answered(early, heard_at=event.created_at)
+        elif event.old_state == "speaking":
+            self._speech_ended(semconv.SPEAKER_AGENT, event.created_at)
+
+    def _first_heard(self, at: float) -> None:
+        if not self._heard:
+            self._heard = True
+            if self._call.started_at is not None:
+                self._tell(FirstResponse(max(at - self._call.started_at, 0.0)))
+
+    def _user_state_changed(self, event: Any) -> None:
+        if event.new_state == "speaking":
+            self._speaking_since[semconv.SPEAKER_USER] = event.created_at
+        elif event.old_state == "speaking":
+            self._speech_ended(semconv.SPEAKER_USER, event.created_at)
+
+    def _speech_ended(self, speaker: str, at: float) -> None:
+        since = self._speaking_since.pop(speaker, None)
+        if since is not None and at > since:
+            self._tell(SpeechEnded(speaker, at - since))
+
+    def _close(self, event: Any) -> None:
+        for speaker in list(self._speaking_since):
+            self._speech_ended(speaker, event.created_at)
+        if (session := self._session()) is not None:
+            # it may be started again, and followed anew
+            for name, listener in self._listeners.items():
+                session.off(name, listener)
+
+    # --- turns ---------------------------------------------------------------------------------
+
+    def _metrics_collected(self, event: Any) -> None:
+        if event.metrics.type == "eou_metrics":
+            self.log.turn_ended(event.metrics)
+        if (used := metric_fields.used(event.metrics)) is not None:
+            self._tell(used)
+
+    def _speech_created(self, event: Any) -> None:
+        activity = getattr(self._session(), "_activity", None)
+        if getattr(activity, "realtime_llm_session", None) is not None:
+            self.log.reply_requested(event.created_at)
+
+    def _item_added(self, event: Any) -> None:
+        item = event.item
+        if item.type == "agent_handoff":
+            self._agent_changed(item.old_agent_id, item.new_agent_id)
+        elif getattr(item, "role", None) == "assistant":
+            # after the speech; most latencies were known when it began, see above
+            metrics = item.metrics
+            if metrics.get("e2e_latency") != self._reported_latency:
+                self._answered(metrics, heard_at=metrics.get("started_speaking_at") or time.time())
+
+    def _answered(self, metrics: Mapping[str, Any], *, heard_at: float) -> None:
+        latency = metrics.get("e2e_latency")
+        if latency is None:
+            return
+        self._reported_latency = latency
+        stages = self.log.answered(
+            latency=latency,
+            playback_latency=metrics.get("playback_latency") or 0.0,
+            heard_at=heard_at,
+        )
+        self._tell(TurnAnswered(latency, stages))
+
+    # --- agents, tools, errors -----------------------------------------------------------------
+
+    def _agent_changed(self, old: str | None, new: str) -> None:
+        activity = getattr(self._session(), "_activity", None)
+        if activity is not None:
+            self._tell(ToolsDeclared(_names(activity.tools)))
+        if old is not None:
+            self._tell(HandedOff(old, new))
+
+    def watching_tools(self, kwargs: dict[str, Any]) -> dict[str, Any]:
+        """Return the arguments of ``perform_tool_executions`` with our callbacks chained in."""
+        started: Callable[[Any], Any] = kwargs["tool_execution_started_cb"]
+        completed: Callable[[Any], Any] = kwargs["tool_execution_completed_cb"]
+        declared = kwargs["tool_ctx"].function_tools
+
+        def on_started(call: Any) -> Any:
+            with guarded("noting a tool"):
+                self.log.tool_called(call.call_id)
+            return started(call)
+
+        def on_completed(output: Any) -> Any:
+            with guarded("noting the end of a tool"):
+                self._tool_completed(output, declared)
+            return completed(output)
+
+        return {
+            **kwargs,
+            "tool_execution_started_cb": on_started,
+            "tool_execution_completed_cb": on_completed,
+        }
+
+    def _tool_completed(self, output: Any, declared: Mapping[str, Any]) -> None:
+        call = output.fnc_call
+        self.log.tool_answered(call.call_id)
+        if call.call_id not in self._started_tools:
+            # refused without being run: unknown, bad arguments, a duplicate
+            name = call.name if call.name in declared else semconv.OTHER
+            refused = semconv.TOOL_ERROR if output.fnc_call_out.is_error else semconv.TOOL_CANCELLED
+            self._tell(ToolFinished(name, refused))
+
+    def _tool_updated(self, event: Any) -> None:
+        update = event.update
+        if update.type == "tool_call_started":
+            call = update.function_call
+            self._started_tools.add(call.call_id)
+            self._running_tools[call.call_id] = (call.name, event.created_at)
+        elif update.type == "tool_call_ended":
+            name, since = self._running_tools.pop(update.call_id)
+            duration_s = max(event.created_at - since, 0.0)
+            self._tell(ToolFinished(name, _TOOL_STATUSES[update.status], duration_s))
+
+    def _error(self, event: Any) -> None:
+        error = event.error
+        self._tell(
+            ErrorRaised(
+                component=_COMPONENT_BY_ERROR.get(getattr(error, "type", ""), semconv.OTHER),
+                provider=str(getattr(event.source, "provider", "")),
+                error_type=type(getattr(error, "error", error)).__name__,
+                recoverable=bool(getattr(error, "recoverable", False)),
+            )
+        )
+
+
+def _listener(name: str, handle: Callable[[Any], None]) -> Callable[[Any], None]:
+    """Make a listener that raises nothing into the session and is cheap to call."""
+
+    def listener(event: Any) -> None:
+        with guarded(f"reading {name}"):
+            handle(event)
+
+    # livekit inspects a listener's signature at every emit: preset, it costs a third
+    listener.__signature__ = _EVENT_SIGNATURE  # type: ignore[attr-defined]
+    return listener
+
+
+def _names(tools: Iterable[Any]) -> tuple[str, ...]:
+    from livekit.agents.llm import ToolContext
+
+    return tuple(ToolContext(list(tools)).function_tools)

@@ -1,0 +1,4 @@
+# Copyright The opentelemetry-instrumentation-livekit-agents Authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Our own instruments, and what of a call is recorded on them."""

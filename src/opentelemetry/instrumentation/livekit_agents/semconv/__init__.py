@@ -1,0 +1,9 @@
+# Copyright The opentelemetry-instrumentation-livekit-agents Authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Every name that this package emits or reads from LiveKit; no other module may spell one."""
+
+from __future__ import annotations
+
+from .metrics import *  # noqa: F403
+from .spans import *  # noqa: F403

@@ -1,0 +1,110 @@
+# Copyright The opentelemetry-instrumentation-livekit-agents Authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The state sent to an exporter on the standard interval: OTLP over HTTP or gRPC, or the console.
+
+The SDK's periodic reader does the work. It is not registered with a provider: what it collects
+is the worker's state, which no MeterProvider could hold.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from typing import Any
+
+from opentelemetry.sdk.metrics.export import (
+    MetricExporter,
+    MetricExportResult,
+    MetricsData,
+    PeriodicExportingMetricReader,
+    ResourceMetrics,
+)
+from opentelemetry.sdk.resources import SERVICE_INSTANCE_ID, Resource
+
+from .deltas import Deltas
+from .state import State
+
+
+def with_instance_id(resource: Resource) -> Resource:
+    """Return a worker's resource with the one ``service.instance.id`` that stands for it."""
+    if resource.attributes.get(SERVICE_INSTANCE_ID):
+        return resource
+    return resource.merge(Resource({SERVICE_INSTANCE_ID: str(uuid.uuid4())}))
+
+
+class Push:
+    """Sends the state to one exporter; starts its daemon thread when it is made.
+
+    The interval is OTEL_METRIC_EXPORT_INTERVAL, the temporality what the exporter prefers.
+
+    Args:
+        state: What to send.
+        resource: The worker's.
+        exporter: Where to; only ever called on the thread, or by ``flush``.
+
+    Raises:
+        ValueError: If the interval is not above 0.
+    """
+
+    def __init__(self, state: State, resource: Resource, exporter: MetricExporter) -> None:
+        self._state = state
+        self._resource = resource
+        self._pid = os.getpid()
+        self._exporter = _WatchedExporter(exporter)
+        self._deltas = Deltas(exporter._preferred_temporality or {})
+        self._reader = PeriodicExportingMetricReader(self._exporter)
+        self._reader._set_collect_callback(self._collect)
+
+    @property
+    def delivered_at(self) -> float | None:
+        """When an export last succeeded, Unix seconds; None before the first."""
+        return self._exporter.delivered_at
+
+    @property
+    def failing(self) -> bool:
+        """Whether the newest export failed."""
+        return self._exporter.failing
+
+    def flush(self) -> None:
+        """Send the state now; blocks for as long as the exporter takes."""
+        self._reader.collect()
+
+    def close(self, timeout_s: float) -> None:
+        """Send the state a last time, within ``timeout_s`` seconds, and stop."""
+        self._reader.shutdown(timeout_millis=timeout_s * 1000)
+
+    def _collect(self, *_: Any, **__: Any) -> Any:
+        if os.getpid() != self._pid:
+            return None  # forked off: the state is its parent's
+        scopes = self._deltas.convert(self._state.read())
+        return MetricsData(
+            [ResourceMetrics(self._resource, scopes, self._resource.schema_url)] if scopes else []
+        )
+
+
+class _WatchedExporter(MetricExporter):
+    """Notes how the exports of another exporter went."""
+
+    def __init__(self, exporter: MetricExporter) -> None:
+        super().__init__(exporter._preferred_temporality, exporter._preferred_aggregation)
+        self._exporter = exporter
+        self.delivered_at: float | None = None
+        self.failing = False
+
+    def export(
+        self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: Any
+    ) -> MetricExportResult:
+        self.failing = True
+        result = self._exporter.export(metrics_data, timeout_millis, **kwargs)
+        if result is MetricExportResult.SUCCESS:
+            self.failing = False
+            self.delivered_at = time.time()
+        return result
+
+    def force_flush(self, timeout_millis: float = 10_000) -> bool:
+        return self._exporter.force_flush(timeout_millis)
+
+    def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
+        self._exporter.shutdown(timeout_millis, **kwargs)

@@ -1,0 +1,143 @@
+# Copyright The opentelemetry-instrumentation-livekit-agents Authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The metrics of a worker: what all of its jobs add up to, and the ways out of it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Iterable
+
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.resources import Resource
+
+from . import native_metrics, semconv
+from .metrics.instruments import Destination, meter_of, observe_destinations
+from .package import SET_ASIDE
+from .providers import exporters
+from .providers.exporters import ExporterError
+from .settings import Settings
+from .worker import (
+    Aggregator,
+    EndpointError,
+    Push,
+    Relay,
+    RowReader,
+    ScrapeEndpoint,
+    StateCollector,
+    own_row,
+    with_instance_id,
+)
+
+PROMETHEUS = "prometheus"
+_DRAIN_S = 5.0
+_LAST_PUSH_S = 5.0
+
+
+class WorkerMetrics:
+    """One cumulative state in this process, served and sent as the variables say.
+
+    Args:
+        settings: Which exporters.
+        resource: The worker's; its attributes are the labels of ``target_info``.
+        by_command: Whether the ``opentelemetry-instrument`` command has set up this process: it
+            serves prometheus_client's registry on the standard port already.
+
+    Attributes:
+        problems: What could not be set up, in plain words.
+    """
+
+    def __init__(self, settings: Settings, resource: Resource, *, by_command: bool) -> None:
+        self.problems: list[str] = []
+        self._aggregator = Aggregator()
+        resource = with_instance_id(resource)
+        self._collector = StateCollector(self._aggregator.state, resource)
+        self._collector.register()
+        self._endpoint: ScrapeEndpoint | None = None
+        self._pushes: dict[str, Push] = {}
+        for name in settings.metric_exporters:
+            if name != PROMETHEUS:
+                self._push(name, settings, resource)
+            elif not by_command or SET_ASIDE in os.environ:
+                self._serve()
+        self._own = self._observe_destinations()
+        if by_command:
+            native_metrics.take(self._own, set_global=False)
+
+    def add_process(self) -> socket.socket:
+        """Open a channel for a job process, or for jobs in this one; return its end."""
+        return self._aggregator.add_process()
+
+    def seed(self, agent_name: str) -> None:
+        """Make known, at 0, the series that a call of an agent can add to.
+
+        The first call of an outcome is an increase then, which a new series at 1 is not.
+        """
+        for outcome in semconv.OUTCOMES:
+            labels = {semconv.L_AGENT: agent_name, semconv.L_OUTCOME: outcome}
+            self._aggregator.state.add(own_row(semconv.M_SESSIONS, labels, 0))
+        for status in semconv.JOB_STATUSES:
+            labels = {semconv.L_AGENT: agent_name, semconv.L_STATUS: status}
+            self._aggregator.state.add(own_row(semconv.M_JOBS, labels, 0))
+
+    def close(self) -> None:
+        """Take in what jobs have written to their ends, send it a last time, and stop; blocks."""
+        self._own.close(_LAST_PUSH_S)
+        self._aggregator.drain(_DRAIN_S)
+        for push in self._pushes.values():
+            push.close(_LAST_PUSH_S)
+        if self._endpoint is not None:
+            self._endpoint.close()
+        self._collector.unregister()
+        self._aggregator.close()
+
+    def _push(self, name: str, settings: Settings, resource: Resource) -> None:
+        target = exporters.destination(name, "METRICS", settings)
+        try:
+            exporter = exporters.make(target, "METRICS")
+            self._pushes[str(target)] = Push(self._aggregator.state, resource, exporter)
+        except ExporterError as error:
+            self.problems.append(str(error))
+        except ValueError as error:
+            interval = os.environ.get("OTEL_METRIC_EXPORT_INTERVAL", "")
+            self.problems.append(
+                f"OTEL_METRIC_EXPORT_INTERVAL={interval}: {error}, no metrics are sent; write "
+                "milliseconds, for example 60000"
+            )
+
+    def _serve(self) -> None:
+        try:
+            self._endpoint = ScrapeEndpoint()
+        except EndpointError as error:
+            self.problems.append(str(error))
+
+    def _observe_destinations(self) -> Relay:
+        """Record how the pushes go, by the same way as everything else."""
+        reader = RowReader()
+        provider = MeterProvider([reader], Resource.get_empty(), shutdown_on_exit=False)
+        observe_destinations(meter_of(provider), self._destinations)
+        return Relay(self._aggregator.add_process(), [reader])
+
+    def _destinations(self) -> Iterable[Destination]:
+        now = time.time()
+        for name, push in self._pushes.items():
+            age_s = None if push.delivered_at is None else now - push.delivered_at
+            yield Destination(name, up=not push.failing, age_s=age_s)
+
+
+def problems_of_multiprocess_mode(directory: str) -> list[str]:
+    """Say that prometheus_client's multiprocess mode does not go with this package's scrape.
+
+    Args:
+        directory: What was passed to AgentServer; the variable is looked at too.
+    """
+    directory = directory or os.environ.get("PROMETHEUS_MULTIPROC_DIR", "")
+    if not directory:
+        return []
+    return [
+        f"PROMETHEUS_MULTIPROC_DIR={directory}: an endpoint in that mode shows the files of its "
+        "processes and none of the worker's numbers; unset it, and prometheus_multiproc_dir= of "
+        "AgentServer: the worker adds its processes up by itself"
+    ]

@@ -1,0 +1,17 @@
+# Copyright The opentelemetry-instrumentation-livekit-agents Authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Calls that end in every way there is, each as its room's name says; with the one line."""
+
+from __future__ import annotations
+
+from counted_no_line import make_server
+from gate import serve
+from opentelemetry.instrumentation.livekit_agents import instrument
+
+instrument()
+
+server = make_server()
+
+if __name__ == "__main__":
+    serve(server)

@@ -1,0 +1,393 @@
+# Copyright The opentelemetry-instrumentation-livekit-agents Authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Numbers that add up: what a real worker says of its calls is what was done to them.
+
+Through both doors, in each process model, on Prometheus and on OTLP.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+)
+from prometheus_client.parser import text_string_to_metric_families as parse_text
+
+import offline
+from integration.agents.gate import Gate
+from integration.agents.run import Run, run_agent
+from integration.scrape import (
+    TEXT,
+    Totals,
+    attributes,
+    free_port,
+    samples,
+    scrape,
+    scraped_totals,
+    sent_totals,
+    wait_for_scrape,
+)
+from offline.llm_server import Reply, Rule, Script, ScriptedChatServer, ToolCall
+from offline.received import ReceivedSpan
+from offline.receiver import OtlpReceiver
+
+IDENTITIES = "IDENTITIES"
+"""Begins the line in which a call prints the names of its own (see counted_no_line.py)."""
+
+MODEL = Script(
+    [
+        Rule(Reply(tool_calls=(ToolCall("look_up"), ToolCall("book"))), user="tools"),
+        # slow, so that this caller has long been in the call when it crashes
+        Rule(Reply(tool_calls=(ToolCall("crash"),), first_token_delay=1.0), user="killed"),
+        Rule(Reply("Goodbye.")),
+    ]
+)
+
+PLAIN = ("plain-1", "plain-2", "plain-3", "plain-4", "plain-5", "plain-6", "plain-7", "plain-8")
+IN_PROCESSES = ("plain-9", "killed-1", "tools-1", "sessionless-1", "broken-1", *PLAIN[:-1])
+IN_THREADS = ("plain-9", "plain-10", "tools-1", "sessionless-1", "broken-1", *PLAIN[:-1])
+"""Twelve calls each; a thread cannot be killed without its worker."""
+
+
+def totals_of(sessions: Counter[str], jobs: Counter[str], tools: Counter[str]) -> Totals:
+    """Return what is counted, zeros included, of calls that ended like this."""
+    agent = ("agent_name", "receptionist")
+    totals: Totals = {("agent_sessions_active", frozenset({agent})): 0}
+    for outcome in ("completed", "abandoned", "error", "crashed"):
+        labels = frozenset({agent, ("outcome", outcome)})
+        totals["agent_sessions_total", labels] = sessions[outcome]
+        if sessions[outcome] and outcome != "crashed":
+            totals["agent_session_duration_seconds_count", labels] = sessions[outcome]
+    for status in ("done", "failed", "crashed"):
+        totals["agent_jobs_total", frozenset({agent, ("status", status)})] = jobs[status]
+    for tool in ("look_up", "book", "crash"):
+        for status in ("success", "error", "cancelled"):
+            labels = frozenset({agent, ("tool_name", tool), ("status", status)})
+            totals["agent_tool_calls_total", labels] = tools[f"{tool} {status}"]
+    return totals
+
+
+TOOLS = Counter({"look_up success": 1, "book error": 1})
+EXPECTED = {
+    IN_PROCESSES: totals_of(
+        Counter(completed=9, error=1, crashed=1), Counter(done=10, failed=1, crashed=1), TOOLS
+    ),
+    IN_THREADS: totals_of(Counter(completed=10, error=1), Counter(done=11, failed=1), TOOLS),
+}
+
+
+@dataclass
+class Worker:
+    """A worker that runs, and then has run.
+
+    Attributes:
+        port: Where it serves, or should.
+        gate: What it waits at.
+        receiver: Where it sends.
+        ending: What comes of it in the end.
+    """
+
+    port: int
+    gate: Gate
+    receiver: OtlpReceiver
+    ending: Future[Run]
+
+    @property
+    def pushed(self) -> ExportMetricsServiceRequest:
+        """The last push of metrics."""
+        return self.receiver.metric_requests[-1]
+
+
+@contextmanager
+def a_worker(
+    rooms: tuple[str, ...],
+    port: int,
+    variables: Mapping[str, str],
+    *,
+    by_command: bool = False,
+) -> Iterator[Worker]:
+    """Start a worker, and have it end when this is left; it waits at the gate before its calls."""
+    with (
+        ScriptedChatServer(MODEL) as model,
+        OtlpReceiver() as receiver,
+        ThreadPoolExecutor(1) as pool,
+        Gate() as gate,
+    ):
+        ending = pool.submit(
+            run_agent,
+            "counted_no_line" if by_command else "counted",
+            {
+                "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.endpoint,
+                "OTEL_EXPORTER_PROMETHEUS_PORT": str(port),
+                "OTEL_LOGS_EXPORTER": "none",
+                "OPENAI_BASE_URL": model.base_url,
+                "OPENAI_API_KEY": "none",
+                "PYTHONPATH": str(Path(offline.__file__).parent.parent),
+                "ROOMS": ",".join(rooms),
+                "GATE": str(gate.port),
+                **variables,
+            },
+            by_command=by_command,
+            timeout_s=120,
+        )
+        yield Worker(port, gate, receiver, ending)
+
+
+@dataclass
+class Counted:
+    """What a worker said of its calls.
+
+    Attributes:
+        rooms: The calls.
+        exporters: OTEL_METRICS_EXPORTER.
+        traced: Whether its spans are to arrive.
+        run: How it ended, and what it printed.
+        before: Its scrape before the first call; empty where it serves none.
+        scraped: Its scrape after the last call, in OpenMetrics.
+        text: The same in Prometheus's own format.
+        pushes: The metrics that it sent.
+        spans: The spans that it and its jobs sent.
+    """
+
+    rooms: tuple[str, ...]
+    exporters: tuple[str, ...]
+    traced: bool
+    run: Run
+    before: str
+    scraped: str
+    text: str
+    pushes: list[ExportMetricsServiceRequest]
+    spans: list[ReceivedSpan] = field(repr=False)
+
+
+def count(
+    rooms: tuple[str, ...], exporters: str, *, by_command: bool, variables: Mapping[str, str]
+) -> Counted:
+    """Have a worker take calls."""
+    before = scraped = text = ""
+    wanted = {"OTEL_METRICS_EXPORTER": exporters, **variables}
+    with a_worker(rooms, free_port(), wanted, by_command=by_command) as worker:
+        worker.gate.wait_until_up()
+        if "prometheus" in exporters:
+            before = scrape(worker.port)
+        worker.gate.take_calls()
+        if "prometheus" in exporters:
+            scraped = wait_for_scrape(worker.port, lambda found: jobs_in(found) >= len(rooms))
+            text = scrape(worker.port, TEXT)
+    return Counted(
+        rooms=rooms,
+        exporters=tuple(exporters.split(",")),
+        traced=not any(name.startswith("OTEL_TRACES_") for name in variables),
+        run=worker.ending.result(),
+        before=before,
+        scraped=scraped,
+        text=text,
+        pushes=worker.receiver.metric_requests,
+        spans=worker.receiver.spans,
+    )
+
+
+def jobs_in(scraped: str) -> float:
+    """Return how many jobs a scrape says have ended."""
+    totals = scraped_totals(scraped)
+    return sum(value for (name, _), value in totals.items() if name == "agent_jobs_total")
+
+
+# each value of each axis: door, process model, exporters, traces
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param((False, "forkserver", "prometheus,otlp", {}), id="line-forkserver-both"),
+        pytest.param((True, "forkserver", "prometheus,otlp", {}), id="command-forkserver-both"),
+        pytest.param(
+            (False, "spawn", "otlp", {"OTEL_TRACES_EXPORTER": "none"}),
+            id="line-spawn-otlp-untraced",
+        ),
+        pytest.param(
+            (True, "spawn", "prometheus", {"OTEL_TRACES_SAMPLER": "always_off"}),
+            id="command-spawn-prometheus-unsampled",
+        ),
+        pytest.param(
+            (False, "thread", "prometheus", {"OTEL_TRACES_SAMPLER": "always_off"}),
+            id="line-thread-prometheus-unsampled",
+        ),
+        pytest.param(
+            (True, "thread", "otlp", {"OTEL_TRACES_EXPORTER": "none"}),
+            id="command-thread-otlp-untraced",
+        ),
+    ],
+)
+def counted(request: pytest.FixtureRequest) -> Counted:
+    """Twelve calls, four at a time, by a worker that also has a process without any."""
+    by_command, start_method, exporters, variables = request.param
+    if start_method == "thread":
+        rooms, model = IN_THREADS, {"EXECUTOR": "thread"}
+    else:
+        rooms, model = IN_PROCESSES, {"START_METHOD": start_method}
+    return count(rooms, exporters, by_command=by_command, variables={**model, **variables})
+
+
+def test_the_scrape_counts_what_was_done(counted: Counted) -> None:
+    """Every call in every way it can end, none twice, and none is still in progress."""
+    if "prometheus" not in counted.exporters:
+        assert counted.scraped == ""
+        return
+    assert scraped_totals(counted.scraped) == EXPECTED[counted.rooms]
+
+
+def test_the_last_push_counts_what_was_done(counted: Counted) -> None:
+    """The same by OTLP: one worker, one instance, cumulative, all of its series once."""
+    if "otlp" not in counted.exporters:
+        assert counted.pushes == []
+        return
+    assert sent_totals(counted.pushes[-1]) == EXPECTED[counted.rooms]
+    resources = [
+        attributes(each.resource.attributes)
+        for push in counted.pushes
+        for each in push.resource_metrics
+    ]
+    instances = {resource["service.instance.id"] for resource in resources}
+    assert len(instances) == 1
+    if counted.scraped:
+        (target,) = [each for each in samples(counted.scraped) if each.name == "target_info"]
+        assert {target.labels["service_instance_id"]} == instances
+
+
+def test_series_are_known_before_their_first_call(counted: Counted) -> None:
+    """At 0, so that the first call of each outcome is an increase."""
+    if not counted.before:
+        return
+    assert scraped_totals(counted.before) == {
+        key: 0
+        for key in EXPECTED[counted.rooms]
+        if key[0] in ("agent_sessions_total", "agent_jobs_total")
+    }
+
+
+def test_there_is_one_set_of_series(counted: Counted) -> None:
+    """No name and no series is twice in the scrape, in either format, nor twice in a push."""
+    if counted.scraped:
+        series = [(each.name, frozenset(each.labels.items())) for each in samples(counted.scraped)]
+        assert Counter(series).most_common(1)[0][1] == 1
+        families = [family.name for family in parse_text(counted.text)]
+        assert Counter(families).most_common(1)[0][1] == 1
+    for push in counted.pushes:
+        assert len(push.resource_metrics) == 1
+        sent = [
+            metric.name
+            for scope_metrics in push.resource_metrics[0].scope_metrics
+            for metric in scope_metrics.metrics
+        ]
+        assert Counter(sent).most_common(1)[0][1] == 1
+
+
+def test_no_series_names_a_call(counted: Counted) -> None:
+    """No room, job, session or participant: each call would be a series of its own."""
+    names = {
+        name
+        for line in counted.run.stdout.splitlines()
+        if line.startswith(IDENTITIES)
+        for name in line.removeprefix(IDENTITIES).split()
+    }
+    assert len(names) == 4 * len(counted.rooms)
+    assert set(counted.rooms) < names
+    exported = counted.before + counted.scraped + counted.text + repr(counted.pushes)
+    assert [name for name in names if name in exported] == []
+
+
+def test_traces_are_as_they_were_asked_for(counted: Counted) -> None:
+    """The numbers are right without them, too."""
+    roots = [span for span in counted.spans if span.name == "job_entrypoint"]
+    if counted.traced:
+        killed = [room for room in counted.rooms if room.startswith("killed")]
+        assert len(roots) == len(counted.rooms) - len(killed)
+    else:
+        assert counted.spans == []
+
+
+def test_livekits_own_metrics_are_counted_to_the_last(counted: Counted) -> None:
+    """What LiveKit recorded in the last call is there as well, by the same way."""
+    sent = {
+        metric.name
+        for push in counted.pushes[-1:]
+        for scope_metrics in push.resource_metrics[0].scope_metrics
+        for metric in scope_metrics.metrics
+    }
+    scraped = {sample.name for sample in samples(counted.scraped or "# EOF\n")}
+    if "otlp" in counted.exporters:
+        assert sent >= {"gen_ai.client.token.usage", "lk.agents.usage.llm_output_tokens"}
+    if "prometheus" in counted.exporters:
+        assert scraped >= {
+            "gen_ai_client_token_usage_count",
+            "lk_agents_usage_llm_output_tokens_total",
+        }
+
+
+def test_nothing_of_opentelemetry_complains(counted: Counted) -> None:
+    """Neither we, nor an exporter that was set up beside ours and should not be sending."""
+    complaints = ("WARNING opentelemetry.", "ERROR opentelemetry.")
+    logged = counted.run.stderr.splitlines()
+    assert [line for line in logged if line.startswith(complaints)] == []
+
+
+@pytest.mark.parametrize("by_command", [False, True], ids=["line", "command"])
+def test_a_second_worker_counts_without_the_first_ones_port(by_command: bool) -> None:
+    """It says so once and goes on; its calls go out by the other route, and the first's stay."""
+    both = {"OTEL_METRICS_EXPORTER": "prometheus,otlp"}
+    port = free_port()
+    with a_worker(("plain-1",), port, both, by_command=by_command) as first:
+        first.gate.wait_until_up()
+        first.gate.take_calls()
+        with a_worker(("plain-2", "plain-3"), port, both, by_command=by_command) as second:
+            second.gate.wait_until_up()
+            second.gate.take_calls()
+        assert_port_was_taken(second, sessions=2)
+        scraped = wait_for_scrape(port, lambda found: jobs_in(found) >= 1)
+        assert completed_in(scraped_totals(scraped)) == 1
+    assert completed_in(sent_totals(first.pushed)) == 1
+    ids = {
+        attributes(each.pushed.resource_metrics[0].resource.attributes)["service.instance.id"]
+        for each in (first, second)
+    }
+    assert len(ids) == 2
+
+
+@pytest.mark.parametrize("by_command", [False, True], ids=["line", "command"])
+def test_a_taken_port_costs_only_the_scrape(by_command: bool) -> None:
+    """Whoever has the port: the worker says so once, counts its calls, and sends them."""
+    both = {"OTEL_METRICS_EXPORTER": "prometheus,otlp"}
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with a_worker(("plain-1",), port, both, by_command=by_command) as worker:
+            worker.gate.wait_until_up()
+            worker.gate.take_calls()
+    assert_port_was_taken(worker, sessions=1)
+
+
+def assert_port_was_taken(worker: Worker, *, sessions: int) -> None:
+    """Assert that a worker said that its port is taken, and sent its numbers by OTLP."""
+    (said,) = worker.ending.result().logged("ERROR")
+    assert said.startswith(
+        f"OTEL_EXPORTER_PROMETHEUS_PORT={worker.port}: cannot serve metrics on "
+        f"localhost:{worker.port} ("
+    )
+    assert "Address already in use" in said
+    assert said.endswith(
+        "; calls are counted and go out by the other routes. Free the port or set another one"
+    )
+    assert completed_in(sent_totals(worker.pushed)) == sessions
+
+
+def completed_in(totals: Totals) -> float:
+    """Return how many sessions were completed."""
+    labels = frozenset({("agent_name", "receptionist"), ("outcome", "completed")})
+    return totals["agent_sessions_total", labels]

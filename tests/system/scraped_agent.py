@@ -1,0 +1,17 @@
+# Copyright The opentelemetry-instrumentation-livekit-agents Authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The receptionist with real speech, as a worker that stays up for Prometheus to look at it."""
+
+from __future__ import annotations
+
+from gate import serve
+from opentelemetry.instrumentation.livekit_agents import instrument
+from speech import make_server
+
+instrument()
+
+server = make_server()
+
+if __name__ == "__main__":
+    serve(server)

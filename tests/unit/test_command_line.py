@@ -1,0 +1,52 @@
+# Copyright The opentelemetry-instrumentation-livekit-agents Authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""What is done before the wrapper command turns into the program."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from opentelemetry.instrumentation.livekit_agents.command_line import set_aside
+from opentelemetry.instrumentation.livekit_agents.package import SET_ASIDE
+
+
+@pytest.fixture
+def taken() -> str:
+    """A port that somebody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield str(server.getsockname()[1])
+
+
+@pytest.mark.parametrize(
+    ("exporters", "left"), [("prometheus", "none"), ("prometheus,otlp", "otlp")]
+)
+def test_a_scrape_whose_port_is_taken_is_set_aside(exporters: str, left: str, taken: str) -> None:
+    """The command's configurator would raise; the worker is told what was asked for."""
+    environ = {
+        "OTEL_METRICS_EXPORTER": exporters,
+        "OTEL_EXPORTER_PROMETHEUS_HOST": "127.0.0.1",
+        "OTEL_EXPORTER_PROMETHEUS_PORT": taken,
+    }
+    set_aside(environ)
+    assert environ["OTEL_METRICS_EXPORTER"] == left
+    assert environ[SET_ASIDE] == exporters
+
+
+@pytest.mark.parametrize("exporters", ["otlp", "", "none"])
+def test_other_exporters_are_left_alone(exporters: str, taken: str) -> None:
+    """Where no scrape is asked for, no port matters."""
+    environ = {"OTEL_METRICS_EXPORTER": exporters, "OTEL_EXPORTER_PROMETHEUS_PORT": taken}
+    before = dict(environ)
+    set_aside(environ)
+    assert environ == before
+
+
+def test_a_free_port_is_left_alone() -> None:
+    """Nothing is set aside that can be served."""
+    environ = {"OTEL_METRICS_EXPORTER": "prometheus", "OTEL_EXPORTER_PROMETHEUS_PORT": "0"}
+    before = dict(environ)
+    set_aside(environ)
+    assert environ == before

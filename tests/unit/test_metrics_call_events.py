@@ -1,0 +1,234 @@
+# Copyright The opentelemetry-instrumentation-livekit-agents Authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""LiveKit's events as records of the call, on a session that only emits them."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from livekit.agents import APITimeoutError, function_tool
+from livekit.agents.llm import AgentHandoff, ChatMessage, FunctionCall, FunctionCallOutput, LLMError
+from livekit.agents.metrics import EOUMetrics
+from livekit.agents.voice import events as lk
+from livekit.rtc import EventEmitter
+
+from opentelemetry.instrumentation.livekit_agents.call.events import (
+    CallEvent,
+    ErrorRaised,
+    FirstResponse,
+    HandedOff,
+    SpeechEnded,
+    ToolFinished,
+    ToolsDeclared,
+    TurnAnswered,
+)
+from opentelemetry.instrumentation.livekit_agents.call.record import Call
+from opentelemetry.instrumentation.livekit_agents.livekit.call_events import CallEvents
+
+
+class Session(EventEmitter[str]):
+    """A session's events and the attributes of it that are read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.output = SimpleNamespace(audio=object(), audio_enabled=True)
+        self._activity: Any = None
+        self._early_assistant_metrics: Any = None
+
+    def agent(self, old: str, new: str, at: float) -> None:
+        event = lk.AgentStateChangedEvent(old_state=old, new_state=new, created_at=at)  # type: ignore[arg-type]
+        self.emit("agent_state_changed", event)
+
+    def user(self, old: str, new: str, at: float) -> None:
+        event = lk.UserStateChangedEvent(old_state=old, new_state=new, created_at=at)  # type: ignore[arg-type]
+        self.emit("user_state_changed", event)
+
+    def says(self, **metrics: float) -> None:
+        item = ChatMessage(role="assistant", content=["Hello."], metrics=metrics)  # type: ignore[typeddict-item]
+        self.emit("conversation_item_added", lk.ConversationItemAddedEvent(item=item))
+
+    def tool(self, update: Any, at: float) -> None:
+        event = lk.ToolExecutionUpdatedEvent(update=update, created_at=at)
+        self.emit("tool_execution_updated", event)
+
+
+class Sink:
+    def __init__(self) -> None:
+        self.events: list[CallEvent] = []
+
+    def call_event(self, call: Call, event: CallEvent) -> None:
+        self.events.append(event)
+
+
+@pytest.fixture
+def session() -> Session:
+    return Session()
+
+
+@pytest.fixture
+def sink() -> Sink:
+    return Sink()
+
+
+@pytest.fixture
+def followed(session: Session, sink: Sink) -> CallEvents:
+    followed = CallEvents(sink)
+    followed.listen(session, Call("job", started_at=100.0))
+    return followed
+
+
+@pytest.mark.usefixtures("followed")
+def test_who_speaks(session: Session, sink: Sink) -> None:
+    """The first audio of the agent, and how long each of the two spoke."""
+    session.agent("initializing", "speaking", 101.5)
+    session.agent("speaking", "listening", 103.5)
+    session.user("listening", "speaking", 104.0)
+    session.user("speaking", "listening", 105.0)
+    session.agent("thinking", "speaking", 106.0)
+    session.emit("close", lk.CloseEvent(reason=lk.CloseReason.USER_INITIATED, created_at=107.0))
+    assert sink.events == [
+        FirstResponse(1.5),
+        SpeechEnded("agent", 2.0),
+        SpeechEnded("user", 1.0),
+        SpeechEnded("agent", 1.0),
+    ]
+
+
+@pytest.mark.usefixtures("followed")
+def test_a_chat_has_no_speech(session: Session, sink: Sink) -> None:
+    """LiveKit calls an agent that writes speaking, too."""
+    session.output.audio = None
+    session.agent("thinking", "speaking", 101.5)
+    session.agent("speaking", "listening", 103.5)
+    assert sink.events == []
+
+
+@pytest.mark.usefixtures("followed")
+def test_a_latency_is_told_when_the_answer_begins_and_once(session: Session, sink: Sink) -> None:
+    """Not again with the message that follows, nor with a speech that answers nothing."""
+    session.output.audio = None
+    session.emit(
+        "metrics_collected",
+        lk.MetricsCollectedEvent(
+            metrics=EOUMetrics(
+                timestamp=100.5,
+                end_of_utterance_delay=0.5,
+                transcription_delay=0.25,
+                on_user_turn_completed_delay=0.0,
+            )
+        ),
+    )
+    session._early_assistant_metrics = {"e2e_latency": 1.0, "playback_latency": 0.125}
+    session.agent("thinking", "speaking", 101.0)
+    session.says(e2e_latency=1.0, started_speaking_at=101.0)
+    session.agent("listening", "speaking", 109.0)
+    session.says()
+    [answered] = [event for event in sink.events if isinstance(event, TurnAnswered)]
+    assert answered.latency_s == 1.0
+    assert answered.stages_s == {
+        "transcription": 0.25,
+        "end_of_turn": 0.25,
+        "turn_hook": 0.0,
+        "playback": 0.125,
+        "other": 0.375,
+    }
+
+
+@pytest.mark.usefixtures("followed")
+def test_a_latency_that_was_not_told_early_comes_with_the_message(
+    session: Session, sink: Sink
+) -> None:
+    """As of an agent that greets after a handoff, or in a version that keeps no early metrics."""
+    session.says(e2e_latency=1.0, started_speaking_at=101.0)
+    assert sink.events == [TurnAnswered(1.0, {"playback": 0.0, "other": 1.0})]
+
+
+@pytest.mark.usefixtures("followed")
+def test_a_handoff_and_the_tools_it_brings(session: Session, sink: Sink) -> None:
+    """The first agent of a session is none: nobody had the call before."""
+
+    @function_tool
+    async def book() -> None:
+        """Book."""
+
+    session._activity = SimpleNamespace(tools=[book])
+    for old, new in ((None, "greeter"), ("greeter", "accounts")):
+        item = AgentHandoff(old_agent_id=old, new_agent_id=new)
+        session.emit("conversation_item_added", lk.ConversationItemAddedEvent(item=item))
+    assert sink.events == [
+        ToolsDeclared(("book",)),
+        ToolsDeclared(("book",)),
+        HandedOff("greeter", "accounts"),
+    ]
+
+
+@pytest.mark.usefixtures("followed")
+@pytest.mark.parametrize(
+    ("theirs", "ours"), [("done", "success"), ("error", "error"), ("cancelled", "cancelled")]
+)
+def test_a_tool_that_ran(session: Session, sink: Sink, theirs: Any, ours: str) -> None:
+    """From its start to its true end, however early the turn went on without it."""
+    call = FunctionCall(call_id="1", name="book", arguments="{}")
+    session.tool(lk.ToolCallStarted(function_call=call), 101.0)
+    session.tool(lk.ToolCallEnded(id="1_final", call_id="1", status=theirs), 104.0)
+    assert sink.events == [ToolFinished("book", ours, 3.0)]
+
+
+@pytest.mark.parametrize(
+    ("name", "is_error", "expected"),
+    [
+        ("invented", True, ToolFinished("other", "error")),
+        ("book", True, ToolFinished("book", "error")),
+        ("book", False, ToolFinished("book", "cancelled")),
+    ],
+)
+def test_a_tool_that_was_refused(
+    session: Session,
+    sink: Sink,
+    followed: CallEvents,
+    name: str,
+    is_error: bool,
+    expected: ToolFinished,
+) -> None:
+    """Unknown, with bad arguments, or a duplicate: it did not run; LiveKit hears of it as ever."""
+    heard: list[Any] = []
+
+    def perform_tool_executions(**kwargs: Any) -> None:
+        call = FunctionCall(call_id="1", name=name, arguments="{}")
+        output = FunctionCallOutput(call_id="1", name=name, output="no", is_error=is_error)
+        kwargs["tool_execution_completed_cb"](SimpleNamespace(fnc_call=call, fnc_call_out=output))
+
+    kwargs = {
+        "session": session,
+        "tool_ctx": SimpleNamespace(function_tools={"book": object()}),
+        "tool_execution_started_cb": heard.append,
+        "tool_execution_completed_cb": heard.append,
+    }
+    followed._on_tools(perform_tool_executions, None, (), kwargs)
+    assert sink.events == [expected]
+    assert len(heard) == 1
+
+
+@pytest.mark.usefixtures("followed")
+def test_an_error(session: Session, sink: Sink) -> None:
+    """Whose, of which class, and whether the session lives on; never its words."""
+    error = LLMError(
+        timestamp=1.0, label="llm", error=APITimeoutError("who knows"), recoverable=True
+    )
+    source = SimpleNamespace(provider="api.example.com")
+    session.emit("error", lk.ErrorEvent(error=error, source=source))
+    assert sink.events == [ErrorRaised("llm", "api.example.com", "APITimeoutError", True)]
+
+
+def test_a_session_that_starts_again_is_followed_once(session: Session, sink: Sink) -> None:
+    """What was listened to before its close is not heard twice."""
+    followed = CallEvents(sink)
+    followed.listen(session, Call("job"))
+    session.emit("close", lk.CloseEvent(reason=lk.CloseReason.USER_INITIATED))
+    followed.listen(session, Call("job"))
+    session.user("listening", "speaking", 104.0)
+    session.user("speaking", "listening", 105.0)
+    assert sink.events == [SpeechEnded("user", 1.0)]
