@@ -47,9 +47,18 @@ def make_server(
     entrypoint: Callable[[JobContext], object] = take_call,
     setup: Callable[[object], object] | None = None,
 ) -> AgentServer:
-    """A worker for an entrypoint; EXECUTOR=thread runs its calls in one process."""
+    """A worker for an entrypoint; EXECUTOR=thread runs its calls in one process.
+
+    LIVEKITS_PROMETHEUS_PORT is the port of LiveKit's own metrics endpoint.
+    """
     executor = JobExecutorType(os.environ.get("EXECUTOR", "process"))
-    server = AgentServer(job_executor_type=executor, num_idle_processes=0, port=0)
+    own_port = os.environ.get("LIVEKITS_PROMETHEUS_PORT")
+    server = AgentServer(
+        job_executor_type=executor,
+        num_idle_processes=0,
+        port=0,
+        prometheus_port=int(own_port) if own_port else None,
+    )
     if setup is not None:
         server.setup_fnc = setup
     server.rtc_session(agent_name="receptionist")(entrypoint)

@@ -42,6 +42,9 @@ from .worker_metrics import PROMETHEUS, WorkerMetrics
 
 _logger = logging.getLogger("opentelemetry.instrumentation.livekit_agents")
 
+_LAST_PUSH_S = 5.0
+"""Seconds that the end of a worker may wait for its last metrics to be read, and to be sent."""
+
 
 class Runtime:
     """Observes livekit-agents in this process; worker and job are roles that it finds itself in."""
@@ -81,6 +84,12 @@ class Runtime:
         self.active = False
         self._patches.undo()
         atexit.unregister(self._flush_at_exit)
+        of_jobs, self._job_metrics = self._job_metrics, None
+        of_worker, self._worker_metrics = self._worker_metrics, None
+        # on a thread: it may be called where nothing may wait
+        threading.Thread(
+            target=_close, args=(of_jobs, of_worker, _LAST_PUSH_S), daemon=True
+        ).start()
         if self._tracing is not None and self._native_provider is not None:
             native_traces.give_up(self._tracing, self._native_provider)
         for name, value in self._restore_environ.items():
@@ -145,7 +154,7 @@ class Runtime:
         if self._running_workers == 0:
             of_worker, self._worker_metrics = self._worker_metrics, None
             of_jobs, self._job_metrics = self._job_metrics, None
-            await asyncio.to_thread(_close, of_jobs, of_worker)
+            await asyncio.to_thread(_close, of_jobs, of_worker, _LAST_PUSH_S)
 
     def job_process_target(
         self, dispatch_name: str, target: Callable[..., Any], args: tuple[Any, ...]
@@ -161,11 +170,8 @@ class Runtime:
         Nor may one of them try for the scrape port: a configurator that raises loads no
         instrumentation at all.
         """
-        for name, value in {
-            "OTEL_METRICS_EXPORTER": "none",
-        }.items():
-            self._restore_environ[name] = os.environ.get(name)
-            os.environ[name] = value
+        self._restore_environ["OTEL_METRICS_EXPORTER"] = os.environ.get("OTEL_METRICS_EXPORTER")
+        os.environ["OTEL_METRICS_EXPORTER"] = "none"
 
     # --- job -----------------------------------------------------------------------------------
 
@@ -358,15 +364,18 @@ class Runtime:
             with guarded("flushing at exit"):
                 Flush(self._flush_targets(), self.settings.flush_timeout_s).wait()
         with guarded("ending metrics"):
-            _close(self._job_metrics, self._worker_metrics)
-            self._job_metrics = self._worker_metrics = None
+            # a backend that has just been given up is not waited for once more
+            timeout_s = 0.1 if self._delivery_given_up else self.settings.flush_timeout_s
+            of_jobs, self._job_metrics = self._job_metrics, None
+            of_worker, self._worker_metrics = self._worker_metrics, None
+            _close(of_jobs, of_worker, timeout_s)
 
 
-def _close(of_jobs: JobMetrics | None, of_worker: WorkerMetrics | None) -> None:
+def _close(of_jobs: JobMetrics | None, of_worker: WorkerMetrics | None, timeout_s: float) -> None:
     if of_jobs is not None:
-        of_jobs.close(1.0)
+        of_jobs.close(timeout_s)
     if of_worker is not None:
-        of_worker.close()
+        of_worker.close(timeout_s)
     # not before: what they still had to collect would be lost
     native_metrics.give_back()
 

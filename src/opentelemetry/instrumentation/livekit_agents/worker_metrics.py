@@ -32,8 +32,6 @@ from .worker import (
 )
 
 PROMETHEUS = "prometheus"
-_DRAIN_S = 5.0
-_LAST_PUSH_S = 5.0
 
 
 class WorkerMetrics:
@@ -82,12 +80,16 @@ class WorkerMetrics:
             labels = {semconv.L_AGENT: agent_name, semconv.L_STATUS: status}
             self._aggregator.state.add(own_row(semconv.M_JOBS, labels, 0))
 
-    def close(self) -> None:
-        """Take in what jobs have written to their ends, send it a last time, and stop; blocks."""
-        self._own.close(_LAST_PUSH_S)
-        self._aggregator.drain(_DRAIN_S)
+    def close(self, timeout_s: float) -> None:
+        """Take in what jobs have written to their ends, send it a last time, and stop.
+
+        Args:
+            timeout_s: Seconds to block at most in each of these.
+        """
+        self._own.close(timeout_s)
+        self._aggregator.drain(timeout_s)
         for push in self._pushes.values():
-            push.close(_LAST_PUSH_S)
+            push.close(timeout_s)
         if self._endpoint is not None:
             self._endpoint.close()
         self._collector.unregister()

@@ -1,0 +1,17 @@
+# Copyright The opentelemetry-instrumentation-livekit-agents Authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""A worker whose numbers are read at LiveKit's own metrics endpoint, while it is up."""
+
+from __future__ import annotations
+
+from calls import make_server
+from gate import serve
+from opentelemetry.instrumentation.livekit_agents import instrument
+
+instrument()
+
+server = make_server()
+
+if __name__ == "__main__":
+    serve(server)
