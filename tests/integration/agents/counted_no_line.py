@@ -68,11 +68,13 @@ async def take_call(ctx: JobContext) -> None:
 
 
 def make_server() -> AgentServer:
+    executor = JobExecutorType(os.environ.get("EXECUTOR", "process"))
     server = AgentServer(
-        job_executor_type=JobExecutorType(os.environ.get("EXECUTOR", "process")),
+        job_executor_type=executor,
         multiprocessing_context=os.environ.get("START_METHOD", "forkserver"),
-        # there is always one that waits for a call, and one in the end that never gets any
-        num_idle_processes=1,
+        # there is always a process that waits for a call, and one in the end that never gets any;
+        # not so of threads: LiveKit hangs if it is closed while one of those is coming up
+        num_idle_processes=1 if executor is JobExecutorType.PROCESS else 0,
         initialize_process_timeout=60,
         port=0,
     )
