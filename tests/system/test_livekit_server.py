@@ -230,6 +230,9 @@ def test_the_root_sums_up_a_telephone_call(export: Export, visit: Visit) -> None
     (root,) = export.trace_of(visit)["job_entrypoint"]
     summary = {key: value for key, value in root.attributes.items() if key.startswith("agent.")}
     duration = summary.pop("agent.session.duration")
+    used = {key: summary.pop(key) for key in list(summary) if key.startswith("agent.usage.")}
+    assert used["agent.usage.llm.input_tokens"] > 0
+    assert used["agent.usage.tts.characters"] > 0
     assert summary == {
         "agent.name": "reception",
         "agent.call.kind": "production",
