@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from opentelemetry.instrumentation.livekit_agents.call.outcome import outcome_of
+from opentelemetry.instrumentation.livekit_agents.call.outcome import OutcomeRules
 from opentelemetry.instrumentation.livekit_agents.call.record import Call, FinalTranscript
 
 
@@ -23,15 +23,15 @@ from opentelemetry.instrumentation.livekit_agents.call.record import Call, Final
 )
 def test_outcome(call: Call, expected: str) -> None:
     """The first rule that applies gives the outcome."""
-    assert outcome_of(call) == expected
+    assert OutcomeRules().outcome_of(call) == expected
 
 
 def test_a_turn_takes_its_transcripts_and_leaves_none() -> None:
     """What the recogniser gave belongs to one turn only; what came before it is dropped."""
     late, first, second = (FinalTranscript(t, "x") for t in (9.0, 11.0, 12.0))
     call = Call("1", finals=[late, first, second], stt_audio_s=1.5)
-    assert call.take_speech(since=10.0) == ([first, second], 1.5)
-    assert call.take_speech(since=10.0) == ([], 0.0)
+    assert call.take_speech(since=10.0) == ([first, second], 1.5, 0.0)
+    assert call.take_speech(since=10.0) == ([], 0.0, 0.0)
 
 
 def test_duration_is_known_only_of_a_closed_call() -> None:

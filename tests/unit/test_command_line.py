@@ -35,6 +35,15 @@ def test_a_scrape_whose_port_is_taken_is_set_aside(exporters: str, left: str, ta
     assert environ[SET_ASIDE] == exporters
 
 
+@pytest.mark.parametrize("exporters", ["langfuse", "prometheus,langfuse"])
+def test_an_exporter_of_metrics_that_does_not_exist_is_set_aside(exporters: str) -> None:
+    """The command would load no instrumentation; the worker says what to write."""
+    environ = {"OTEL_METRICS_EXPORTER": exporters, "OTEL_EXPORTER_PROMETHEUS_PORT": "0"}
+    set_aside(environ)
+    assert environ["OTEL_METRICS_EXPORTER"] == "none"
+    assert environ[SET_ASIDE] == exporters
+
+
 @pytest.mark.parametrize("exporters", ["otlp", "", "none"])
 def test_other_exporters_are_left_alone(exporters: str, taken: str) -> None:
     """Where no scrape is asked for, no port matters."""

@@ -61,6 +61,20 @@ def answered(latency_s: float, other_s: float) -> list[Row]:
     ]
 
 
+BOOKINGS = semconv.conversion_metric("bookings", "Appointments booked.")
+
+
+def booked(count: int) -> list[Row]:
+    """The rows of calls that came to a booking."""
+    return [sessions(count, "booking"), own_row(BOOKINGS, AGENT, count)]
+
+
+def spent(dollars: float, of_calls: float) -> list[Row]:
+    """The rows of what models took, and of one call's cost."""
+    labels = {**AGENT, "component": "llm", "provider": "openai", "model": "gpt-4o-mini"}
+    return [own_row(semconv.M_COST, labels, dollars), seen(semconv.M_SESSION_COST, of_calls)]
+
+
 def sessions(count: int, outcome: str = "completed") -> Row:
     """The row of calls that ended."""
     return own_row(semconv.M_SESSIONS, {**AGENT, "outcome": outcome}, count)
@@ -93,10 +107,29 @@ def test_the_table() -> None:
     tools = {"check_availability": (0.25,), "book_appointment": (0.4, 0.5)}
     text = kpis.table(
         scrape(
-            sessions(4),
+            sessions(3, "inquiry"),
             sessions(1, "abandoned"),
             sessions(0, "error"),
-            seen(semconv.M_SESSION_DURATION, 20, 30, outcome="completed"),
+            *booked(1),
+            own_row(
+                semconv.M_CONVERSION_VALUE,
+                {**AGENT, "conversion": "bookings", "currency": "USD"},
+                90,
+            ),
+            seen(semconv.M_SESSION_DURATION, 10, outcome="inquiry"),
+            seen(
+                semconv.M_SESSION_DURATION.with_labels(("intent",)),
+                20,
+                30,
+                outcome="booking",
+                intent="booking",
+            ),
+            *spent(0.02, of_calls=0.02),
+            own_row(
+                semconv.M_UNPRICED_USAGE,
+                {"component": "llm", "provider": "openai", "model": "gpt-9"},
+                2,
+            ),
             *answered(1.2, 0.03),
             own_row(semconv.M_TOOL_CALLS, {**AGENT, "tool_name": "book", "status": "error"}, 2),
             *[
@@ -107,10 +140,18 @@ def test_the_table() -> None:
         )
     )
     assert [line.split() for line in text.splitlines()] == [
-        ["agent_sessions_total", "4", "completed"],
+        ["agent_sessions_total", "3", "inquiry"],
         ["1", "abandoned"],
-        ["agent_session_duration_seconds", "2", "calls"],
-        ["25.00", "s", "mean"],
+        ["1", "booking"],
+        ["agent_bookings_total", "1", "calls"],
+        ["20.0%", "conversion", "rate"],
+        ["agent_conversion_value_total", "90", "USD", "bookings"],
+        ["agent_session_duration_seconds", "3", "calls"],
+        ["20.00", "s", "average", "handle", "time"],
+        ["25.00", "s", "intent", "booking"],
+        ["agent_session_cost_dollars", "$0.0200", "cost", "per", "call"],
+        ["agent_cost_dollars_total", "$0.0200", "llm"],
+        ["agent_unpriced_usage_total", "2", "llm", "gpt-9"],
         ["agent_turn_latency_seconds", "1", "turns"],
         ["1.25", "s", "P50"],
         ["1.45", "s", "P90"],
@@ -128,10 +169,18 @@ def test_a_worker_without_calls_has_a_table_too() -> None:
 
 
 def test_what_is_wrong_with_the_numbers() -> None:
-    """Calls that were not counted, time that no stage claims, turns without a latency."""
+    """Calls not counted, time that no stage claims, turns without a latency, sums that differ."""
     assert kpis.shortcomings(scrape(sessions(5), *answered(1.0, 0.05)), calls=5) == []
     [uncounted] = kpis.shortcomings(scrape(sessions(4), *answered(1.0, 0.05)), calls=5)
     assert "4 after 5" in uncounted
     [unclaimed] = kpis.shortcomings(scrape(sessions(5), *answered(1.0, 0.06)), calls=5)
     assert "6.0%" in unclaimed
     assert len(kpis.shortcomings(scrape(sessions(5)), calls=5)) == 1
+    [uneven] = kpis.shortcomings(
+        scrape(sessions(5), *answered(1.0, 0.0), own_row(BOOKINGS, AGENT, 1)), calls=5
+    )
+    assert uneven == "agent_bookings_total is 1, 0 calls have the outcome booking"
+    [lost] = kpis.shortcomings(
+        scrape(sessions(5), *answered(1.0, 0.0), *spent(0.03, of_calls=0.02)), calls=5
+    )
+    assert lost == "calls cost 0.02 dollars, what they used 0.03"

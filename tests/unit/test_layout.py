@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 from pathlib import Path
 
 import opentelemetry.instrumentation.livekit_agents as package
@@ -101,7 +102,13 @@ def test_the_record_of_a_call_knows_no_telemetry() -> None:
 
 def test_public_surface() -> None:
     """What the package root offers is this and nothing else."""
-    assert package.__all__ == ["LiveKitAgentsInstrumentor", "__version__", "instrument"]
+    assert package.__all__ == [
+        "LiveKitAgentsInstrumentor",
+        "__version__",
+        "business",
+        "instrument",
+    ]
+    importlib.import_module(f"{package.__name__}.business")
     for name in package.__all__:
         assert getattr(package, name) is not None
 

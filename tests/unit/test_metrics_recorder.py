@@ -5,46 +5,41 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
 from opentelemetry import trace
 from opentelemetry.instrumentation.livekit_agents import semconv
 from opentelemetry.instrumentation.livekit_agents.call import events
-from opentelemetry.instrumentation.livekit_agents.call.record import Call
-from opentelemetry.instrumentation.livekit_agents.metrics.instruments import (
-    Destination,
-    Instruments,
-    meter_of,
-    observe_destinations,
+from opentelemetry.instrumentation.livekit_agents.call.declarations import (
+    Conversion,
+    Declarations,
 )
+from opentelemetry.instrumentation.livekit_agents.call.outcome import OutcomeRules
+from opentelemetry.instrumentation.livekit_agents.call.record import Call
 from opentelemetry.instrumentation.livekit_agents.metrics.recorder import Recorder
 from opentelemetry.instrumentation.livekit_agents.semconv import Usage
+from opentelemetry.instrumentation.livekit_agents.worker.rows import Batch, delivery_rows
+from opentelemetry.instrumentation.livekit_agents.worker.state import State
+from opentelemetry.instrumentation.livekit_agents.worker.tally import Tally
+
+BOOKINGS = Conversion("bookings", "booking")
 
 
-@dataclass
+@dataclass(eq=False)
 class Points:
-    """What a reader sees of one provider."""
+    """What a worker makes of what one job process recorded."""
 
-    reader: InMemoryMetricReader
-    provider: MeterProvider
+    tally: Tally = field(default_factory=Tally)
+    state: State = field(default_factory=State)
 
     def metrics(self) -> dict[str, Any]:
-        data = self.reader.get_metrics_data()
-        if data is None:
-            return {}
-        return {
-            metric.name: metric
-            for resource in data.resource_metrics
-            for scope in resource.scope_metrics
-            for metric in scope.metrics
-        }
+        self.state.apply(Batch(tuple(self.tally.take())), self)
+        return {metric.name: metric for scope in self.state.read() for metric in scope.metrics}
 
     def points(self, metric: semconv.Metric) -> dict[tuple[str, ...], Any]:
         """The points of a metric by the values of its labels, in the order of its declaration."""
@@ -66,13 +61,13 @@ class Points:
 
 @pytest.fixture
 def points() -> Points:
-    reader = InMemoryMetricReader()
-    return Points(reader, MeterProvider([reader], shutdown_on_exit=False))
+    return Points()
 
 
 @pytest.fixture
 def recorder(points: Points) -> Recorder:
-    return Recorder(Instruments(meter_of(points.provider)))
+    declared = Declarations(conversions={BOOKINGS.name: BOOKINGS})
+    return Recorder(points.tally, rules=OutcomeRules(declared=declared))
 
 
 @pytest.fixture
@@ -126,7 +121,7 @@ def test_what_a_call_used_can_be_read_while_it_lasts(recorder: Recorder, call: C
 @pytest.mark.parametrize("kind", [semconv.KIND_SIMULATION, semconv.KIND_CONSOLE, semconv.KIND_TEST])
 def test_other_kinds_of_calls_are_one_counter(points: Points, kind: str) -> None:
     """Nothing else of them is recorded."""
-    recorder = Recorder(Instruments(meter_of(points.provider)))
+    recorder = Recorder(points.tally)
     call = Call("job", agent_name="front-desk", kind=kind, started_at=100.0, closed_at=142.0)
     for event in ALL_EVENTS:
         recorder.record(call, event)
@@ -136,9 +131,7 @@ def test_other_kinds_of_calls_are_one_counter(points: Points, kind: str) -> None
 
 def test_kinds_can_be_included(points: Points) -> None:
     """Then they are calls like any other."""
-    recorder = Recorder(
-        Instruments(meter_of(points.provider)), counted_kinds={semconv.KIND_CONSOLE}
-    )
+    recorder = Recorder(points.tally, counted_kinds={semconv.KIND_CONSOLE})
     call = Call("job", agent_name="front-desk", kind=semconv.KIND_CONSOLE, started_at=1.0)
     recorder.record(call, events.SessionStarted())
     recorder.record(call, events.SessionEnded())
@@ -253,6 +246,11 @@ def test_the_rest(points: Points, recorder: Recorder, call: Call) -> None:
     assert points.values(semconv.M_VAD_INFERENCES) == {("front-desk",): 31}
     assert points.values(semconv.M_VAD_INFERENCE_DURATION) == {("front-desk",): 0.05}
     assert points.values(semconv.M_FIRST_RESPONSE_LATENCY) == {("front-desk",): 1.2}
+    assert points.values(semconv.M_COST) == {("front-desk", "tts", "openai", "tts-1"): 0.003}
+    assert points.values(semconv.M_UNPRICED_USAGE) == {("stt", "unknown", "unknown"): 1}
+    assert points.values(BOOKINGS.metric) == {("front-desk",): 1}
+    assert points.values(semconv.M_CONVERSION_VALUE) == {("front-desk", "bookings", "EUR"): 200}
+    assert points.values(semconv.M_FEEDBACK_SCORE) == {("front-desk", "csat"): 4}
 
 
 ALL_EVENTS: list[events.CallEvent] = [
@@ -278,6 +276,11 @@ ALL_EVENTS: list[events.CallEvent] = [
     ),
     events.ErrorRaised(semconv.COMPONENT_LLM, "", "APITimeoutError", recoverable=True),
     events.HandedOff("greeter", "accounts"),
+    events.Spent(semconv.COMPONENT_TTS, "openai", "tts-1", 0.003),
+    events.Spent(semconv.COMPONENT_STT, "", "", None),
+    events.Converted("bookings", first=True, value=120.0, currency="EUR"),
+    events.Converted("bookings", first=False, value=80.0, currency="EUR"),
+    events.Rated(semconv.FEEDBACK_CSAT, 4),
     events.SessionEnded(),
     events.JobEnded(),
 ]
@@ -295,12 +298,12 @@ def test_every_metric_is_made_as_declared(points: Points, recorder: Recorder) ->
     recorder.record(
         Call("test", agent_name="front-desk", kind=semconv.KIND_TEST), events.SessionEnded()
     )
-    observe_destinations(
-        meter_of(points.provider), lambda: [Destination("https://otlp.example.com", True, 3.0)]
-    )
+    for row in delivery_rows("https://otlp.example.com", delivered=True):
+        points.state.add(row)
     found = points.metrics()
-    assert set(found) == {metric.name for metric in semconv.METRICS}
-    for metric in semconv.METRICS:
+    declared = (*semconv.METRICS, BOOKINGS.metric)
+    assert set(found) == {metric.name for metric in declared}
+    for metric in declared:
         made = found[metric.name]
         assert (made.unit, made.description) == (metric.unit, metric.description)
         for point in made.data.data_points:
@@ -313,6 +316,17 @@ def test_every_metric_is_made_as_declared(points: Points, recorder: Recorder) ->
 
 def test_a_destination_that_was_never_reached_has_no_age(points: Points) -> None:
     """It is down, and that is all there is to say."""
-    observe_destinations(meter_of(points.provider), lambda: [Destination("a", False, None)])
+    for row in delivery_rows("a", delivered=False):
+        points.state.add(row)
     assert points.values(semconv.M_TELEMETRY_UP) == {("a",): 0}
     assert points.values(semconv.M_TELEMETRY_EXPORT_AGE) == {}
+
+
+def test_what_a_job_says_of_a_destination_outlives_the_job(points: Points) -> None:
+    """A destination is there when no call is."""
+    points.tally.record(semconv.M_TELEMETRY_UP, 1, ("a",))
+    points.tally.record(semconv.M_TELEMETRY_EXPORT_AGE, 0, ("a",))
+    points.metrics()
+    points.state.disconnect(points)
+    assert points.values(semconv.M_TELEMETRY_UP) == {("a",): 1}
+    assert 0 < points.values(semconv.M_TELEMETRY_EXPORT_AGE)[("a",)] < 60

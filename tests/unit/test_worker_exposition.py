@@ -24,7 +24,11 @@ from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import (
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import (
     OTLPMetricExporter as HttpExporter,
 )
-from opentelemetry.sdk.metrics.export import ConsoleMetricExporter, MetricExporter
+from opentelemetry.sdk.metrics.export import (
+    ConsoleMetricExporter,
+    MetricExporter,
+    NumberDataPoint,
+)
 from opentelemetry.sdk.resources import Resource
 from prometheus_client import CollectorRegistry, Counter
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
@@ -68,7 +72,7 @@ def _a_call(state: State, outcome: str = "completed") -> None:
     """Add what a call comes to."""
     latency = Instrument("agent.turn.latency", "histogram", "s", "Latency.", (0.1, 0.5, 1.0))
     active = Instrument("agent.sessions.active", "updowncounter", "{session}", "Active.")
-    age = Instrument("agent.telemetry.export.age", "gauge", "s", "Age.")
+    age = Instrument("queue.age", "gauge", "s", "Age.")
     agent = attributes_of({"agent_name": 'the "best"\\one\n'})
     state.apply(
         Batch(
@@ -122,7 +126,7 @@ def _scrape(endpoint: ScrapeEndpoint, accept: str = "text/plain") -> str:
         ("agent.session.cost", "dollars", "histogram", "agent_session_cost_dollars"),
         ("agent.cost", "dollars", "counter", "agent_cost_dollars"),
         ("agent.sessions.active", "{session}", "updowncounter", "agent_sessions_active"),
-        ("agent.llm.tokens_per_second", "{token}/s", "histogram", "agent_llm_tokens_per_second"),
+        ("agent.llm.tokens", "{token}/s", "histogram", "agent_llm_tokens_per_second"),
         (
             "agent.vad.inference.duration",
             "s",
@@ -176,7 +180,7 @@ def test_both_formats_are_valid_and_say_the_same(endpoint: ScrapeEndpoint) -> No
     assert read[0]["agent_turn_latency_seconds_sum", frozenset({agent})] == 2.3
     assert read[0]["agent_turn_latency_seconds_count", frozenset({agent})] == 2
     assert read[0]["agent_sessions_active", frozenset({agent})] == 1
-    assert read[0]["agent_telemetry_export_age_seconds", frozenset()] == 0.5
+    assert read[0]["queue_age_seconds", frozenset()] == 0.5
     sessions = frozenset({("agent_name", "a"), ("outcome", "completed")})
     assert read[0]["agent_sessions_total", sessions] == 1
     assert "_created" not in text + openmetrics
@@ -323,7 +327,9 @@ def test_the_state_is_pushed_on_the_interval(
     """The standard variable says how often; the last push is at the end."""
     monkeypatch.setenv("OTEL_METRIC_EXPORT_INTERVAL", "50")
     with OtlpReceiver(protocol=protocol) as receiver:
-        push = Push(state, with_instance_id(_RESOURCE), _exporter(protocol, receiver.endpoint))
+        push = Push(
+            state, with_instance_id(_RESOURCE), _exporter(protocol, receiver.endpoint), "backend"
+        )
         assert receiver.wait_for(lambda it: len(it.metric_requests) >= 2, 10)
         _a_call(state)
         push.close(10)
@@ -340,7 +346,7 @@ def test_the_state_is_pushed_on_the_interval(
     (exemplar,) = latency.exemplars
     assert (exemplar.trace_id.hex(), exemplar.span_id.hex()) == (f"{0xABC:032x}", f"{0xDEF:016x}")
     assert not exemplar.filtered_attributes
-    assert read[-1]["agent.telemetry.export.age"][0].as_double == 0.5
+    assert read[-1]["queue.age"][0].as_double == 0.5
     (scope,) = (
         one.scope
         for one in requests[-1].resource_metrics[0].scope_metrics
@@ -375,7 +381,7 @@ def test_the_temporality_is_what_the_standard_variable_says(
     """Deltas are taken from the one state, for each exporter by itself."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", preference)
     with OtlpReceiver() as receiver:
-        push = Push(state, _RESOURCE, _exporter("http", receiver.endpoint))
+        push = Push(state, _RESOURCE, _exporter("http", receiver.endpoint), "backend")
         push.flush()
         push.flush()
         _a_call(state)
@@ -405,9 +411,9 @@ def test_the_temporality_is_what_the_standard_variable_says(
 def test_several_at_once_say_the_same(state: State, endpoint: ScrapeEndpoint) -> None:
     """A scrape and a push are read from one state."""
     out = StringIO()
-    console = Push(state, _RESOURCE, ConsoleMetricExporter(out=out))
+    console = Push(state, _RESOURCE, ConsoleMetricExporter(out=out), "backend")
     with OtlpReceiver() as receiver:
-        push = Push(state, _RESOURCE, _exporter("http", receiver.endpoint))
+        push = Push(state, _RESOURCE, _exporter("http", receiver.endpoint), "backend")
         console.close(10)
         push.close(10)
         (request,) = receiver.metric_requests
@@ -417,30 +423,51 @@ def test_several_at_once_say_the_same(state: State, endpoint: ScrapeEndpoint) ->
         for metric in scope["metrics"]
     }
     pushed = _points(request)
-    assert printed.keys() == pushed.keys()
+    # the second push tells of how the first one went
+    destinations = {semconv.M_TELEMETRY_UP.name, semconv.M_TELEMETRY_EXPORT_AGE.name}
+    assert pushed.keys() - printed.keys() == destinations
+    assert printed.keys() < pushed.keys()
     assert printed["agent.sessions"][0]["value"] == pushed["agent.sessions"][0].as_int == 1
     assert 'outcome="completed"} 1.0' in _scrape(endpoint)
 
 
-def test_how_deliveries_go_is_known(state: State, caplog: pytest.LogCaptureFixture) -> None:
-    """Whether the newest export succeeded, and when one last did."""
+def test_how_deliveries_go_is_known(
+    state: State, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether the newest export succeeded, and how long ago one last did."""
     caplog.set_level(logging.CRITICAL)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "0.5")
+
+    def gauges() -> dict[str, float]:
+        return {
+            metric.name: point.value
+            for scope in state.read()
+            for metric in scope.metrics
+            for point in metric.data.data_points
+            if dict(point.attributes or {}) == {"destination": "backend"}
+            and isinstance(point, NumberDataPoint)
+        }
+
     with OtlpReceiver() as receiver:
-        push = Push(state, _RESOURCE, _exporter("http", receiver.endpoint))
-        assert (push.failing, push.delivered_at) == (False, None)
+        push = Push(state, _RESOURCE, _exporter("http", receiver.endpoint), "backend")
+        assert gauges() == {}
         push.flush()
-        assert not push.failing
-        delivered_at = push.delivered_at
-        assert delivered_at is not None
+        delivered = gauges()
+        assert delivered["agent.telemetry.up"] == 1
+        assert 0 <= delivered["agent.telemetry.export.age"] < 60
         receiver.mode = "refuse"
-        push.close(0.5)
-        assert (push.failing, push.delivered_at) == (True, delivered_at)
+        push.flush()
+        failed = gauges()
+        assert failed["agent.telemetry.up"] == 0
+        # nothing was delivered since: it only gets older
+        assert failed["agent.telemetry.export.age"] > delivered["agent.telemetry.export.age"]
+        push.close(0.1)
 
 
 def test_an_end_waits_for_no_backend_longer_than_it_may(state: State) -> None:
     """A backend that never answers does not hold up the worker's shutdown."""
     with OtlpReceiver(mode="hang") as receiver:
-        push = Push(state, _RESOURCE, _exporter("http", receiver.endpoint))
+        push = Push(state, _RESOURCE, _exporter("http", receiver.endpoint), "backend")
         began = time.monotonic()
         push.close(0.5)
         assert time.monotonic() - began < 3
@@ -449,7 +476,7 @@ def test_an_end_waits_for_no_backend_longer_than_it_may(state: State) -> None:
 def test_a_state_with_nothing_in_it_is_pushed_as_such() -> None:
     """A worker without a call yet sends no series."""
     with OtlpReceiver() as receiver:
-        push = Push(State(), _RESOURCE, _exporter("http", receiver.endpoint))
+        push = Push(State(), _RESOURCE, _exporter("http", receiver.endpoint), "backend")
         push.close(10)
         assert all(not _points(request) for request in receiver.metric_requests)
 

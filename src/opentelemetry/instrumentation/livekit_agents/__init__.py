@@ -26,14 +26,15 @@ the worker starts, in words that name the variable, the value, and what to write
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from opentelemetry.trace import TracerProvider
 
 from .instrumentor import LiveKitAgentsInstrumentor
 from .version import __version__
 
-__all__ = ["LiveKitAgentsInstrumentor", "__version__", "instrument"]
+__all__ = ["LiveKitAgentsInstrumentor", "__version__", "business", "instrument"]
 
 
 def instrument(
@@ -41,6 +42,7 @@ def instrument(
     tracer_provider: TracerProvider | None = None,
     capture_content: bool | None = None,
     disabled_parts: Iterable[str] = (),
+    prices: Mapping[str, Any] | None = None,
 ) -> LiveKitAgentsInstrumentor:
     """Instrument LiveKit Agents and, where no provider is set, configure one.
 
@@ -53,19 +55,22 @@ def instrument(
             Default: as ``OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT`` says, else no.
         disabled_parts: Parts to leave out: ``attributes``, ``stt_request``, ``interruptions``,
             ``flush``. Default: none.
+        prices: Your own prices, as a price file has them; they go before the packaged ones.
+            Default: the file that ``OTEL_INSTRUMENTATION_LIVEKIT_AGENTS_PRICES`` names, if any.
 
     Returns:
         The instrumentor, whose ``uninstrument()`` undoes it.
 
     Raises:
         TypeError: If an argument is of the wrong kind.
-        ValueError: If a part has no such name.
+        ValueError: If a part has no such name, or a price is none.
     """
     instrumentor = LiveKitAgentsInstrumentor()
     instrumentor.configure(
         tracer_provider=tracer_provider,
         capture_content=capture_content,
         disabled_parts=disabled_parts,
+        prices=prices,
         set_globals=True,
     )
     return instrumentor

@@ -3,9 +3,9 @@
 
 """What the ``opentelemetry-instrument`` command loads before it turns into the program.
 
-Its configurator raises where the scrape port is taken, and then no instrumentation is loaded: the
-only code of ours that runs before that is this. Where the port is taken it sets the exporter
-aside for the worker, which says so and counts on.
+Its configurator raises where the scrape port is taken or an exporter does not exist, and then no
+instrumentation is loaded: the only code of ours that runs before that is this. It sets such an
+exporter aside for the worker, which says so and counts on.
 """
 
 from __future__ import annotations
@@ -22,10 +22,14 @@ _logger = logging.getLogger("opentelemetry.instrumentation.livekit_agents")
 
 
 def set_aside(environ: MutableMapping[str, str]) -> None:
-    """Take ``prometheus`` out of OTEL_METRICS_EXPORTER where its port cannot be listened on."""
+    """Take out of OTEL_METRICS_EXPORTER what the command's configurator would raise on."""
     value = environ.get("OTEL_METRICS_EXPORTER", "")
     names = [name.strip() for name in value.split(",")]
-    if "prometheus" in names and not _can_listen(environ):
+    if "langfuse" in names:
+        # no such exporter of metrics: the worker says what to write, and serves what is left
+        environ[SET_ASIDE] = value
+        environ["OTEL_METRICS_EXPORTER"] = "none"
+    elif "prometheus" in names and not _can_listen(environ):
         environ[SET_ASIDE] = value
         names = [name for name in names if name not in ("", "prometheus")]
         environ["OTEL_METRICS_EXPORTER"] = ",".join(names) or "none"

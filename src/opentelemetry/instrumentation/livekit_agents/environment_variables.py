@@ -29,7 +29,46 @@ OTEL_INSTRUMENTATION_LIVEKIT_AGENTS_COUNTED_KINDS: Final = (
 OTEL_INSTRUMENTATION_LIVEKIT_AGENTS_DISABLED_PARTS: Final = (
     "OTEL_INSTRUMENTATION_LIVEKIT_AGENTS_DISABLED_PARTS"
 )
-"""Parts to leave out: any of ``attributes,stt_request,interruptions,flush``.
+"""Parts to leave out: any of ``attributes,stt_request,interruptions,flush,span_diet``.
 
 Default: none.
 """
+
+OTEL_INSTRUMENTATION_LIVEKIT_AGENTS_CONVERSIONS: Final = (
+    "OTEL_INSTRUMENTATION_LIVEKIT_AGENTS_CONVERSIONS"
+)
+"""Which tools convert a call, and to what: ``tool=conversion:outcome``, comma-separated.
+
+``book_appointment=bookings:booking`` counts a call in ``agent_bookings_total`` when that tool
+succeeds, and gives it the outcome ``booking``. The outcome can be left out. Default: none.
+"""
+
+OTEL_INSTRUMENTATION_LIVEKIT_AGENTS_DEFAULT_OUTCOME: Final = (
+    "OTEL_INSTRUMENTATION_LIVEKIT_AGENTS_DEFAULT_OUTCOME"
+)
+"""The outcome of a call that no rule applies to. Default: ``completed``."""
+
+OTEL_INSTRUMENTATION_LIVEKIT_AGENTS_OUTCOMES: Final = "OTEL_INSTRUMENTATION_LIVEKIT_AGENTS_OUTCOMES"
+"""Outcomes that a call can have beside LiveKit's own, comma-separated; tags of that name too.
+
+Default: none.
+"""
+
+OTEL_INSTRUMENTATION_LIVEKIT_AGENTS_LABELS: Final = "OTEL_INSTRUMENTATION_LIVEKIT_AGENTS_LABELS"
+"""Labels of calls and all of their values: ``intent=booking|billing,language=en|es``.
+
+A tag ``language:es`` becomes one too. Default: none.
+"""
+
+OTEL_INSTRUMENTATION_LIVEKIT_AGENTS_ABANDONED_WITHIN: Final = (
+    "OTEL_INSTRUMENTATION_LIVEKIT_AGENTS_ABANDONED_WITHIN"
+)
+"""Seconds within which a caller who leaves has abandoned the call. Default: ``0``, never."""
+
+OTEL_INSTRUMENTATION_LIVEKIT_AGENTS_ABANDONED_HEARD: Final = (
+    "OTEL_INSTRUMENTATION_LIVEKIT_AGENTS_ABANDONED_HEARD"
+)
+"""A caller who leaves before the agent spoke so often has abandoned the call. Default: ``2``."""
+
+OTEL_INSTRUMENTATION_LIVEKIT_AGENTS_PRICES: Final = "OTEL_INSTRUMENTATION_LIVEKIT_AGENTS_PRICES"
+"""Path of a price file, TOML or JSON, which goes before the packaged prices. Default: none."""

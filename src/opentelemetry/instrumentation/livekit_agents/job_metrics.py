@@ -7,15 +7,12 @@ from __future__ import annotations
 
 import socket
 
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.resources import Resource
-
 from . import native_metrics, semconv
 from .call.events import PROMPT, CallEvent, JobEnded, SessionEnded, SessionStarted
+from .call.outcome import OutcomeRules
 from .call.record import Call
-from .metrics.instruments import Instruments, meter_of
 from .metrics.recorder import Recorder
-from .worker import Relay, RowReader, own_row
+from .worker import Relay, Tally, own_row
 from .worker.rows import Row
 
 
@@ -25,16 +22,17 @@ class JobMetrics:
     Args:
         channel: The end of a channel to the worker.
         counted_kinds: The kinds of calls that count.
+        rules: How a call's outcome is found, and what was declared.
     """
 
-    def __init__(self, channel: socket.socket, counted_kinds: frozenset[str]) -> None:
-        own = RowReader()
-        # private: neither the user's exporters nor LiveKit Cloud see our numbers a second time
-        self._provider = MeterProvider([own], Resource.get_empty(), shutdown_on_exit=False)
+    def __init__(
+        self, channel: socket.socket, counted_kinds: frozenset[str], rules: OutcomeRules
+    ) -> None:
+        # of our own: neither the user's exporters nor LiveKit Cloud see our numbers a second time
+        self._tally = Tally()
         self._counted_kinds = counted_kinds
-        self._instruments = Instruments(meter_of(self._provider))
-        self._recorder = Recorder(self._instruments, counted_kinds=counted_kinds)
-        self._relay = Relay(channel, [own])
+        self._recorder = Recorder(self._tally, counted_kinds=counted_kinds, rules=rules)
+        self._relay = Relay(channel, [self._tally])
 
     def job_started(self, call: Call) -> None:
         """Have the job counted as crashed if this process ends before it does."""
@@ -71,12 +69,15 @@ class JobMetrics:
 
     def spans_lost(self, count: int) -> None:
         """Count spans that were not delivered."""
-        labels = {
-            semconv.L_SIGNAL: semconv.SIGNAL_TRACES,
-            semconv.L_REASON: semconv.REASON_NOT_DELIVERED,
-        }
-        self._instruments.telemetry_dropped.add(count, labels)
+        labels = (semconv.SIGNAL_TRACES, semconv.REASON_NOT_DELIVERED)
+        self._tally.record(semconv.M_TELEMETRY_DROPPED, count, labels)
         self._relay.poke()
+
+    def delivered(self, destination: str, success: bool) -> None:
+        """Note how a delivery of spans went; it leaves with the next frame."""
+        self._tally.record(semconv.M_TELEMETRY_UP, int(success), (destination,))
+        if success:
+            self._tally.record(semconv.M_TELEMETRY_EXPORT_AGE, 0, (destination,))
 
     def flush(self, timeout_s: float) -> bool:
         """Send everything recorded; blocks until it is with the operating system."""

@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from opentelemetry.trace import TracerProvider
 
+from .call import price_file
 from .environment_variables import OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT
 from .settings import PARTS
 
@@ -22,6 +24,7 @@ class Options:
         tracer_provider: A provider to use instead of one of ours.
         capture_content: Overrides the content variable.
         disabled_parts: Parts to leave out.
+        prices: The user's own, in place of a price file.
         set_globals: Whether a provider of ours may become the global one.
     """
 
@@ -29,6 +32,7 @@ class Options:
     capture_content: bool | None = None
     disabled_parts: frozenset[str] = frozenset()
     set_globals: bool = False
+    prices: Mapping[str, Any] | None = None
 
     @classmethod
     def of(
@@ -38,13 +42,14 @@ class Options:
         capture_content: bool | None = None,
         disabled_parts: Iterable[str] = (),
         set_globals: bool = False,
+        prices: Mapping[str, Any] | None = None,
         **others: object,
     ) -> Options:
         """Check the arguments of a door; others that instrumentors take are passed over.
 
         Raises:
             TypeError: If an argument is of the wrong kind.
-            ValueError: If a part has no such name.
+            ValueError: If a part has no such name, or a price is none.
         """
         from opentelemetry.sdk.trace import TracerProvider as SdkTracerProvider
 
@@ -67,12 +72,16 @@ class Options:
             raise ValueError(
                 f"disabled_parts={unknown!r}: no such part; use any of {', '.join(sorted(PARTS))}"
             )
-        return cls(tracer_provider, capture_content, parts, set_globals)
+        if prices is not None:
+            price_file.check(prices)
+        return cls(tracer_provider, capture_content, parts, set_globals, prices)
 
     def take(self, later: Options) -> None:
         """Take over what a later call passed, where an earlier one left it open."""
         self.tracer_provider = self.tracer_provider or later.tracer_provider
         if self.capture_content is None:
             self.capture_content = later.capture_content
+        if self.prices is None:
+            self.prices = later.prices
         self.disabled_parts |= later.disabled_parts
         self.set_globals = self.set_globals or later.set_globals

@@ -20,11 +20,20 @@ from typing import Any
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import Span
 
-from opentelemetry import _logs, metrics, trace
+from opentelemetry import trace
 
-from . import job_process, native_metrics, native_traces, settings, worker_metrics
-from .call.events import CallEvent, Interrupted
+from . import (
+    business,
+    job_process,
+    last_delivery,
+    native_metrics,
+    native_traces,
+    settings,
+    worker_metrics,
+)
+from .call.events import CallEvent, Interrupted, ToolsDeclared
 from .call.record import Call
+from .calls import Calls
 from .guard import guarded
 from .job_metrics import JobMetrics
 from .livekit import tracer as livekit_tracer
@@ -37,7 +46,6 @@ from .providers.traces import Tracing
 from .semconv import INTERRUPTION_BARGE_IN, KIND_TEST
 from .settings import Settings
 from .tracing import call_trace, end_of_call, interruptions
-from .tracing.call_trace import CallTrace
 from .worker_metrics import PROMETHEUS, WorkerMetrics
 
 _logger = logging.getLogger("opentelemetry.instrumentation.livekit_agents")
@@ -55,6 +63,7 @@ class Runtime:
         self._lock = threading.Lock()
         self._patches = Patches()
         self._degraded: list[str] = []
+        self._calls: Calls
         self._settings: Settings | None = None
         self._tracing: Tracing | None = None
         self._native_provider: trace.TracerProvider | None = None
@@ -106,7 +115,9 @@ class Runtime:
                 capture_content=self.options.capture_content,
                 disabled_parts=self.options.disabled_parts,
                 provider_in_code=self.options.tracer_provider is not None,
+                prices=self.options.prices,
             )
+        self._settings.rules.declared.merge(business.declared)
         return self._settings
 
     def enter_job_process(
@@ -125,16 +136,18 @@ class Runtime:
 
     # --- worker --------------------------------------------------------------------------------
 
-    def worker_starting(self, dispatch_name: str, multiprocess_dir: str) -> None:
+    def worker_starting(
+        self, dispatch_name: str, multiprocess_dir: str, *, development: bool
+    ) -> None:
         """Say in one line what this worker does, and look whether destinations answer."""
-        self._settings = self.settings.for_worker(dispatch_name)
+        self._settings = self.settings.for_worker(dispatch_name, development=development)
         command = traces.is_auto_configured(trace.get_tracer_provider())
         if command:
             self._set_environ_of_jobs()
         if self._worker_metrics is None:
             resource = traces.resource_of_process()
             self._worker_metrics = WorkerMetrics(self.settings, resource, by_command=command)
-        self._worker_metrics.seed(dispatch_name)
+        self._worker_metrics.seed(dispatch_name, self.settings.rules.declared)
         self._running_workers += 1
         provider = self.options.tracer_provider or trace.get_tracer_provider()
         self._said = True
@@ -182,7 +195,7 @@ class Runtime:
     def job_started(self, call: Call) -> None:
         """Make the call findable from all that its job will do."""
         tracing = self._ensure_tracing()
-        call_trace.attach(CallTrace(self._named(call, tracing)))
+        call_trace.attach(self._calls.trace_of(self._named(call, tracing)))
         if self._job_metrics is not None:
             self._job_metrics.job_started(call)
 
@@ -197,7 +210,7 @@ class Runtime:
         tracing = self._ensure_tracing()
         found = call_trace.find()
         if found is None or found.call.kind == KIND_TEST:
-            found = CallTrace(self._named(new_call(), tracing))
+            found = self._calls.trace_of(self._named(new_call(), tracing))
             call_trace.attach(found)
         if not found.call.agent_name:
             found.call.agent_name = agent_name
@@ -209,12 +222,14 @@ class Runtime:
 
     def call_event(self, call: Call, event: CallEvent) -> None:
         """Record what happened in a call."""
-        if self._job_metrics is not None:
+        if isinstance(event, ToolsDeclared) and self._job_metrics is not None:
+            # an agent has begun: LiveKit Cloud sets its provider when a session starts
             self._job_metrics.take_native(set_global=self.options.set_globals)
-            self._job_metrics.record(call, event)
+        self._calls.take(call, event)
 
     def session_closed(self, call: Call) -> None:
         """Write on ``agent_session`` what is known at its close."""
+        self._calls.session_closed(call)
         found = call_trace.find()
         if found is not None and found.call is call and self.settings.has("attributes"):
             usage = {} if self._job_metrics is None else self._job_metrics.usage_of(call)
@@ -229,6 +244,11 @@ class Runtime:
             self.call_event(found.call, Interrupted(kind))
         if span is not None and span.is_recording() and self.settings.has("interruptions"):
             interruptions.record(span, kind, at_ns)
+
+    def transferred(self) -> None:
+        """Note that the caller was passed on to a human."""
+        if (found := call_trace.find()) is not None:
+            found.call.worth.transferred = True
 
     def root_ended(self) -> None:
         """Start to deliver what the call has left, on threads of its own."""
@@ -249,7 +269,9 @@ class Runtime:
         if not flush.done.done() and flush.remaining_s > 0:
             await asyncio.wait({asyncio.wrap_future(flush.done)}, timeout=flush.remaining_s)
         self._delivery_given_up = bool(flush.unfinished)
-        self._report(found, flush)
+        assert self._tracing is not None
+        timeout_s = self.settings.flush_timeout_s
+        last_delivery.report(found, flush, self._tracing, self._job_metrics, timeout_s)
 
     # --- providers -----------------------------------------------------------------------------
 
@@ -271,6 +293,7 @@ class Runtime:
                 problems = [*self.settings.problems, *self._tracing.problems]
                 self._say(problems)
                 self._register_last_flush()
+                self._calls = Calls(self.settings)
             if self._job_metrics is None:
                 self._set_up_metrics()
             return self._tracing
@@ -295,58 +318,20 @@ class Runtime:
                 self._worker_metrics = WorkerMetrics(alone, resource, by_command=False)
                 self._say(self._worker_metrics.problems)
             channel = self._worker_metrics.add_process()
-        self._job_metrics = JobMetrics(channel, self.settings.counted_kinds)
+        resolved = self.settings
+        self._job_metrics = JobMetrics(channel, resolved.counted_kinds, resolved.rules)
+        self._calls.metrics = self._job_metrics
+        if self._tracing is not None:
+            for delivery in self._tracing.deliveries:
+                delivery.told = self._job_metrics.delivered
         self._job_metrics.take_native(set_global=self.options.set_globals)
 
     # --- delivery ------------------------------------------------------------------------------
 
     def _flush_targets(self) -> list[tuple[str, Callable[[], object]]]:
-        """Everything in this process that holds telemetry back, ours and other people's."""
         assert self._tracing is not None
-        targets: list[tuple[str, Callable[[], object]]] = [
-            (delivery.name, delivery.force_flush) for delivery in self._tracing.deliveries
-        ]
-        if (job_metrics := self._job_metrics) is not None:
-            timeout_s = self.settings.flush_timeout_s
-            targets.insert(0, ("metrics to the worker", lambda: job_metrics.flush(timeout_s)))
-        others = {
-            "traces": trace.get_tracer_provider(),
-            "traces of LiveKit": livekit_tracer.provider(),
-            "metrics": metrics.get_meter_provider(),
-            "logs": _logs.get_logger_provider(),
-        }
-        seen: set[int] = {id(self._tracing.provider)} if self._tracing.is_ours else set()
-        for name, provider in others.items():
-            flush = getattr(provider, "force_flush", None)
-            if flush is not None and id(provider) not in seen:
-                seen.add(id(provider))
-                targets.append((name, flush))
-        return targets
-
-    def _report(self, found: CallTrace, flush: Flush) -> None:
-        assert self._tracing is not None
-        if found.trace_id is not None:
-            for delivery in self._tracing.deliveries:
-                missing, made = delivery.missing(found.trace_id)
-                if missing:
-                    if self._job_metrics is not None:
-                        self._job_metrics.spans_lost(missing)
-                    _logger.warning(
-                        "%d of %d spans of call %s did not get to %s within %g s of its end",
-                        missing,
-                        made,
-                        found.call.id,
-                        delivery.name,
-                        self.settings.flush_timeout_s,
-                    )
-        ours = {delivery.name for delivery in self._tracing.deliveries}
-        if others := sorted(flush.unfinished - ours):
-            _logger.warning(
-                "%s of call %s: the provider that holds them did not finish its flush within %g s",
-                ", ".join(others),
-                found.call.id,
-                self.settings.flush_timeout_s,
-            )
+        timeout_s = self.settings.flush_timeout_s
+        return last_delivery.targets(self._tracing, self._job_metrics, timeout_s)
 
     def _register_last_flush(self) -> None:
         """Catch what ends without a job's end: scripts, tests, processes that are cancelled.

@@ -13,15 +13,16 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Final
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from . import environment_variables as ours
-from . import semconv
+from . import semconv, worth_variables
+from .call.outcome import OutcomeRules
 from .package import SET_ASIDE
 
-PARTS: Final = frozenset({"attributes", "stt_request", "interruptions", "flush"})
+PARTS: Final = frozenset({"attributes", "stt_request", "interruptions", "flush", "span_diet"})
 """What can be left out, one by one."""
 
 _CONTENT_ON: Final = frozenset({"SPAN_ONLY", "SPAN_AND_EVENT", "TRUE", "1", "YES", "ON"})
@@ -47,6 +48,10 @@ class Settings:
         counted_kinds: Kinds of calls that count; of the others only the number is kept.
         dispatch_name: The agent name that the worker registers under, where known.
         provider_in_code: Whether a provider was passed in code, which cannot travel.
+        rules: How the outcome of a call is found, and what was declared.
+        tool_conversions: What the success of a tool converts a call to, by the tool's name.
+        prices: The user's own.
+        development: Whether wrong words of the application are refused loudly.
         problems: What could not be understood, in plain words.
     """
 
@@ -61,15 +66,20 @@ class Settings:
     counted_kinds: frozenset[str] = frozenset({semconv.KIND_PRODUCTION})
     dispatch_name: str = ""
     provider_in_code: bool = False
+    rules: OutcomeRules = field(default_factory=OutcomeRules)
+    tool_conversions: Mapping[str, str] = field(default_factory=dict)
+    prices: Mapping[str, Any] = field(default_factory=dict)
+    development: bool = False
     problems: tuple[str, ...] = ()
 
     def has(self, part: str) -> bool:
         """Tell whether a part is on."""
         return part not in self.disabled_parts
 
-    def for_worker(self, dispatch_name: str) -> Settings:
+    def for_worker(self, dispatch_name: str, *, development: bool = False) -> Settings:
         """Return these settings as they travel to the job processes of a worker."""
-        return replace(self, dispatch_name=dispatch_name)
+        development = development or self.development
+        return replace(self, dispatch_name=dispatch_name, development=development)
 
 
 def resolve(
@@ -78,6 +88,7 @@ def resolve(
     capture_content: bool | None = None,
     disabled_parts: frozenset[str] = frozenset(),
     provider_in_code: bool = False,
+    prices: Mapping[str, Any] | None = None,
 ) -> Settings:
     """Read the configuration.
 
@@ -87,6 +98,7 @@ def resolve(
         capture_content: Overrides the content variable.
         disabled_parts: Added to the parts that the variable names.
         provider_in_code: Whether a provider was passed in code.
+        prices: Overrides the price file.
 
     Returns:
         The settings; what could not be understood is in their ``problems``.
@@ -107,6 +119,7 @@ def resolve(
     named_parts = _disabled_parts(environ, problems)
     counted_kinds = _counted_kinds(environ, problems)
     problems += _header_problems(environ)
+    rules, tool_conversions = worth_variables.read(environ, problems)
     return Settings(
         trace_exporters=exporters["TRACES"],
         metric_exporters=exporters["METRICS"],
@@ -125,6 +138,9 @@ def resolve(
         disabled_parts=disabled_parts | named_parts,
         counted_kinds=counted_kinds,
         provider_in_code=provider_in_code,
+        rules=rules,
+        tool_conversions=tool_conversions,
+        prices=worth_variables.read_prices(environ, problems) if prices is None else prices,
         problems=tuple(dict.fromkeys(problems)),
     )
 

@@ -7,25 +7,26 @@ from __future__ import annotations
 
 import os
 import socket
-import time
-from collections.abc import Iterable
 
-from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.resources import Resource
 
-from . import native_metrics, semconv
-from .metrics.instruments import Destination, meter_of, observe_destinations
+from . import native_metrics, pricing, semconv
+from .call.declarations import Declarations
+from .call.prices import PriceBook
+from .guard import guarded
 from .package import SET_ASIDE
 from .providers import exporters
 from .providers.exporters import ExporterError
 from .settings import Settings
 from .worker import (
     Aggregator,
+    Attributes,
     EndpointError,
+    Instrument,
     Push,
     Relay,
-    RowReader,
     ScrapeEndpoint,
+    State,
     StateCollector,
     own_row,
     with_instance_id,
@@ -49,31 +50,37 @@ class WorkerMetrics:
 
     def __init__(self, settings: Settings, resource: Resource, *, by_command: bool) -> None:
         self.problems: list[str] = []
-        self._aggregator = Aggregator()
+        self._book = PriceBook(settings.prices)
+        self._aggregator = Aggregator(State(on_new_series=self._look_at))
         resource = with_instance_id(resource)
         self._collector = StateCollector(self._aggregator.state, resource)
         self._collector.register()
         self._endpoint: ScrapeEndpoint | None = None
-        self._pushes: dict[str, Push] = {}
+        self._pushes: list[Push] = []
         for name in settings.metric_exporters:
             if name != PROMETHEUS:
                 self._push(name, settings, resource)
             elif not by_command or SET_ASIDE in os.environ:
                 self._serve()
-        self._own = self._observe_destinations()
+        self._native: Relay | None = None
         if by_command:
-            native_metrics.take(self._own, set_global=False)
+            # what other instrumentations record in the worker's main process
+            self._native = Relay(self._aggregator.add_process())
+            native_metrics.take(self._native, set_global=False)
 
     def add_process(self) -> socket.socket:
         """Open a channel for a job process, or for jobs in this one; return its end."""
         return self._aggregator.add_process()
 
-    def seed(self, agent_name: str) -> None:
+    def seed(self, agent_name: str, declared: Declarations) -> None:
         """Make known, at 0, the series that a call of an agent can add to.
 
         The first call of an outcome is an increase then, which a new series at 1 is not.
         """
-        for outcome in semconv.OUTCOMES:
+        for conversion in declared.conversions.values():
+            labels = {semconv.L_AGENT: agent_name}
+            self._aggregator.state.add(own_row(conversion.metric, labels, 0))
+        for outcome in declared.all_outcomes:
             labels = {semconv.L_AGENT: agent_name, semconv.L_OUTCOME: outcome}
             self._aggregator.state.add(own_row(semconv.M_SESSIONS, labels, 0))
         for status in semconv.JOB_STATUSES:
@@ -86,20 +93,28 @@ class WorkerMetrics:
         Args:
             timeout_s: Seconds to block at most in each of these.
         """
-        self._own.close(timeout_s)
+        if self._native is not None:
+            self._native.close(timeout_s)
         self._aggregator.drain(timeout_s)
-        for push in self._pushes.values():
+        for push in self._pushes:
             push.close(timeout_s)
         if self._endpoint is not None:
             self._endpoint.close()
         self._collector.unregister()
         self._aggregator.close()
 
+    def _look_at(self, instrument: Instrument, attributes: Attributes) -> None:
+        """Name what has no price once for the worker, not in each of its processes."""
+        if instrument.name == semconv.M_UNPRICED_USAGE.name:
+            with guarded("naming what has no price"):
+                pricing.name_unpriced(self._book, dict(attributes))
+
     def _push(self, name: str, settings: Settings, resource: Resource) -> None:
         target = exporters.destination(name, "METRICS", settings)
         try:
             exporter = exporters.make(target, "METRICS")
-            self._pushes[str(target)] = Push(self._aggregator.state, resource, exporter)
+            push = Push(self._aggregator.state, resource, exporter, str(target))
+            self._pushes.append(push)
         except ExporterError as error:
             self.problems.append(str(error))
         except ValueError as error:
@@ -114,19 +129,6 @@ class WorkerMetrics:
             self._endpoint = ScrapeEndpoint()
         except EndpointError as error:
             self.problems.append(str(error))
-
-    def _observe_destinations(self) -> Relay:
-        """Record how the pushes go, by the same way as everything else."""
-        reader = RowReader()
-        provider = MeterProvider([reader], Resource.get_empty(), shutdown_on_exit=False)
-        observe_destinations(meter_of(provider), self._destinations)
-        return Relay(self._aggregator.add_process(), [reader])
-
-    def _destinations(self) -> Iterable[Destination]:
-        now = time.time()
-        for name, push in self._pushes.items():
-            age_s = None if push.delivered_at is None else now - push.delivered_at
-            yield Destination(name, up=not push.failing, age_s=age_s)
 
 
 def problems_of_multiprocess_mode(directory: str) -> list[str]:

@@ -1,7 +1,7 @@
 # Copyright The opentelemetry-instrumentation-livekit-agents Authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""What happens in a call, as plain records: what metrics, and later costs, are computed from."""
+"""What happens in a call, as plain records: what metrics, costs and hooks are made from."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from ..semconv import Usage
+from ..semconv import Metric, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +111,7 @@ class ModelUsed:
         model: Its name; empty where it does not say.
         usage: What it took; what is not there is none.
         tokens_per_second: Of its output, where it says so.
+        request_id: What LiveKit calls the piece of work; also on its span.
     """
 
     component: str
@@ -118,6 +119,7 @@ class ModelUsed:
     model: str
     usage: Mapping[Usage, float]
     tokens_per_second: float | None = None
+    request_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +152,81 @@ class HandedOff:
     to_agent: str
 
 
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """A use was priced.
+
+    Attributes:
+        component: One of the ``COMPONENT_*`` values of semconv, or ``other``.
+        provider: Who is paid; empty where it does not say.
+        model: For what; empty where it does not say.
+        dollars: How much; None where no price is known.
+    """
+
+    component: str
+    provider: str
+    model: str
+    dollars: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """The call came to what the application declared as a goal.
+
+    Attributes:
+        name: Of the conversion.
+        first: Whether it is the first of its name in the call.
+        value: What it was worth; 0 without a currency.
+        currency: ISO 4217; empty for no value.
+    """
+
+    name: str
+    first: bool
+    value: float = 0.0
+    currency: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """The application gave the call a label.
+
+    Attributes:
+        name: The label.
+        value: One of those that were declared.
+    """
+
+    name: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rated:
+    """The caller gave a score.
+
+    Attributes:
+        kind: One of the ``FEEDBACK_*`` values of semconv.
+        score: On the scale of that kind.
+    """
+
+    kind: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """The application recorded on a metric that it declared.
+
+    Attributes:
+        metric: The metric.
+        value: What is added or recorded.
+        labels: Values of the metric's labels but the agent's name, in their order.
+    """
+
+    metric: Metric
+    value: float
+    labels: tuple[str, ...]
+
+
 CallEvent = (
     SessionStarted
     | SessionEnded
@@ -163,7 +240,12 @@ CallEvent = (
     | ModelUsed
     | ErrorRaised
     | HandedOff
+    | Spent
+    | Converted
+    | Labelled
+    | Rated
+    | Measured
 )
 
-PROMPT: Final = (SessionStarted, SessionEnded, JobEnded, TurnAnswered, ToolFinished)
+PROMPT: Final = (SessionStarted, SessionEnded, JobEnded, TurnAnswered, ToolFinished, Converted)
 """Events whose numbers leave the process at once: what a dashboard is watched for."""

@@ -1,28 +1,87 @@
 # Copyright The opentelemetry-instrumentation-livekit-agents Authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Which of the closed set of outcomes a finished call had."""
+"""Which of the closed set of outcomes a finished call had, and what its tags say of it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Final
 
 from .. import semconv
+from .declarations import Declarations
 from .record import Call
 
 _CALLER_LEFT: Final = "participant_disconnected"
-_HEARD_AT_LEAST: Final = 2
-"""A caller who left before the agent had spoken twice heard no answer, only the greeting."""
 
 
-def outcome_of(call: Call) -> str:
-    """Return the outcome of a finished call: the first rule that applies.
+@dataclass(frozen=True, slots=True)
+class OutcomeRules:
+    """How outcomes that nobody said are found.
 
-    ``error`` if the session or the entrypoint failed; ``abandoned`` if the caller left before
-    the agent was heard twice; otherwise ``completed``.
+    Attributes:
+        default: Of a call that no rule applies to.
+        heard_at_least: A caller who left before the agent began to speak this often abandoned
+            the call. Default: 2, since who heard less has heard a greeting and no answer.
+        abandoned_within_s: A caller who left within so many seconds abandoned the call, however
+            often they heard the agent. Default: 0, never.
+        declared: Whose conversions stand for outcomes; tags are read as far as it allows.
     """
-    if call.failed:
-        return semconv.OUTCOME_ERROR
-    if call.close_reason == _CALLER_LEFT and call.times_heard < _HEARD_AT_LEAST:
-        return semconv.OUTCOME_ABANDONED
-    return semconv.OUTCOME_COMPLETED
+
+    default: str = semconv.OUTCOME_COMPLETED
+    heard_at_least: int = 2
+    abandoned_within_s: float = 0.0
+    declared: Declarations = field(default_factory=Declarations)
+
+    def outcome_of(self, call: Call) -> str:
+        """Return the outcome of a finished call: the first that there is.
+
+        What the application said; what its conversion stands for; ``ctx.tagger``'s success or
+        fail, or a tag that is a declared outcome; ``error``, if the session or the entrypoint
+        failed; ``voicemail``; ``transferred``; ``abandoned``; the default.
+        """
+        return next(self._applying(call))
+
+    def _applying(self, call: Call) -> Iterator[str]:
+        tags = call.tags()
+        if call.worth.outcome:
+            yield call.worth.outcome
+        for name in call.worth.conversions:
+            if outcome := self.declared.conversions[name].outcome:
+                yield outcome
+        if semconv.LK_TAG_SUCCESS in tags:
+            yield semconv.OUTCOME_SUCCESS
+        if semconv.LK_TAG_FAIL in tags:
+            yield semconv.OUTCOME_FAILURE
+        yield from sorted(self.declared.outcomes.intersection(tags))
+        if call.failed:
+            yield semconv.OUTCOME_ERROR
+        if not semconv.LK_TAGS_MACHINE.isdisjoint(tags):
+            yield semconv.OUTCOME_VOICEMAIL
+        if call.worth.transferred:
+            yield semconv.OUTCOME_TRANSFERRED
+        if call.close_reason == _CALLER_LEFT and self._too_short(call):
+            yield semconv.OUTCOME_ABANDONED
+        yield self.default
+
+    def _too_short(self, call: Call) -> bool:
+        return (
+            call.times_heard < self.heard_at_least
+            or (call.duration_s or 0.0) < self.abandoned_within_s
+        )
+
+    def labels_of(self, call: Call) -> dict[str, str]:
+        """Return the labels of a call: what the application said, else what its tags say.
+
+        A tag ``language:es`` is the label ``language``, a judge's verdict the label
+        ``judge_<name>``, if that label is declared and allows the value.
+        """
+        found = {}
+        for tag in sorted(call.tags()):
+            name, _, value = tag.partition(":")
+            if name.startswith(semconv.LK_TAG_JUDGE):
+                name = f"judge_{name.removeprefix(semconv.LK_TAG_JUDGE)}"
+            if value in self.declared.labels.get(name, ()):
+                found[name] = value
+        return found | call.worth.labels

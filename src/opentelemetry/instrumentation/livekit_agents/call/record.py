@@ -5,9 +5,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from .. import semconv
+from .worth import Costs, Worth
 
 
 @dataclass(slots=True)
@@ -21,6 +24,20 @@ class FinalTranscript:
 
     received_at: float
     text: str
+
+
+class Speech(NamedTuple):
+    """What the recogniser gave for one turn.
+
+    Attributes:
+        finals: The turn's final transcripts in order of arrival.
+        audio_s: Seconds of audio taken in.
+        dollars: What that cost, as far as a price is known.
+    """
+
+    finals: list[FinalTranscript]
+    audio_s: float
+    dollars: float
 
 
 @dataclass(slots=True)
@@ -46,6 +63,10 @@ class Call:
         dtmf_count: Keys the caller pressed.
         finals: Final transcripts since the last finished turn.
         stt_audio_s: Seconds of audio recognised since the last finished turn.
+        stt_dollars: What that cost, as far as a price is known.
+        worth: What the application said of it.
+        costs: What it cost so far.
+        tags: Reads the tags that LiveKit keeps of it.
     """
 
     id: str
@@ -64,6 +85,10 @@ class Call:
     dtmf_count: int = 0
     finals: list[FinalTranscript] = field(default_factory=list)
     stt_audio_s: float = 0.0
+    stt_dollars: float = 0.0
+    worth: Worth = field(default_factory=Worth)
+    costs: Costs = field(default_factory=Costs)
+    tags: Callable[[], Collection[str]] = frozenset
 
     @property
     def duration_s(self) -> float | None:
@@ -83,18 +108,15 @@ class Call:
             self.turn += 1
         self.spoken_to = False
 
-    def take_speech(self, since: float) -> tuple[list[FinalTranscript], float]:
+    def take_speech(self, since: float) -> Speech:
         """Hand over what the recogniser gave for the turn that ends now.
 
         Args:
             since: When the turn began, Unix seconds. A transcript that arrived earlier belongs
                 to a turn that was committed without it, and is dropped, as LiveKit does.
-
-        Returns:
-            The turn's final transcripts in order of arrival, and the seconds of audio taken in.
         """
         finals = [final for final in self.finals if final.received_at >= since]
-        audio_s = self.stt_audio_s
+        speech = Speech(finals, self.stt_audio_s, self.stt_dollars)
         self.finals = []
-        self.stt_audio_s = 0.0
-        return finals, audio_s
+        self.stt_audio_s = self.stt_dollars = 0.0
+        return speech

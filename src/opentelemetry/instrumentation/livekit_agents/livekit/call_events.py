@@ -10,7 +10,6 @@ the stages of a turn are not told apart.
 
 from __future__ import annotations
 
-import inspect
 import time
 import weakref
 from collections.abc import Callable, Iterable, Mapping
@@ -30,12 +29,10 @@ from ..call.events import (
 from ..call.record import Call
 from ..guard import guarded
 from . import metric_fields
+from .listening import listener
 from .patches import MissingError, Patches
 from .turn_log import TurnLog
 
-_EVENT_SIGNATURE: Final = inspect.Signature(
-    [inspect.Parameter("event", inspect.Parameter.POSITIONAL_OR_KEYWORD)]
-)
 _TOOL_STATUSES: Final = {
     "done": semconv.TOOL_SUCCESS,
     "error": semconv.TOOL_ERROR,
@@ -152,7 +149,7 @@ class _Session:
             ("error", self._error),
             ("close", self._close),
         ):
-            self._listeners[name] = _listener(name, handle)
+            self._listeners[name] = listener(name, handle)
             # not the session's own on(), which warns whoever wants metrics_collected
             EventEmitter.on(session, name, self._listeners[name])
 
@@ -298,18 +295,6 @@ class _Session:
                 recoverable=bool(getattr(error, "recoverable", False)),
             )
         )
-
-
-def _listener(name: str, handle: Callable[[Any], None]) -> Callable[[Any], None]:
-    """Make a listener that raises nothing into the session and is cheap to call."""
-
-    def listener(event: Any) -> None:
-        with guarded(f"reading {name}"):
-            handle(event)
-
-    # livekit inspects a listener's signature at every emit: preset, it costs a third
-    listener.__signature__ = _EVENT_SIGNATURE  # type: ignore[attr-defined]
-    return listener
 
 
 def _names(tools: Iterable[Any]) -> tuple[str, ...]:

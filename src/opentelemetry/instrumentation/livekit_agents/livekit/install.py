@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from importlib import metadata
 
-from . import job, session, tracer, worker
+from . import job, session, tracer, transfers, worker
 from .observer import Observer
 from .patches import MissingError, Patches
 
@@ -30,7 +30,11 @@ def install(patches: Patches, observer: Observer) -> list[str]:
     try:
         tracer.patch(patches, observer)
         job.patch(patches, observer)
-        degraded = [*job.missing(), *session.patch(patches, observer)]
+        degraded = [
+            *job.missing(),
+            *session.patch(patches, observer),
+            *transfers.patch(patches, observer),
+        ]
     except MissingError as error:
         patches.undo()
         installed = metadata.version("livekit-agents")

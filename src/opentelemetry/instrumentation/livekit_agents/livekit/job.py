@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 
 from .. import semconv
@@ -60,13 +60,21 @@ def missing() -> list[str]:
 
 def call_of(ctx: Any) -> Call:
     """Make the record of a job's call."""
-    call = Call(id=ctx.job.id, agent_name=ctx.job.agent_name, kind=_kind_of(ctx))
+    call = Call(
+        id=ctx.job.id, agent_name=ctx.job.agent_name, kind=_kind_of(ctx), tags=lambda: _tags(ctx)
+    )
 
     def on_dtmf(event: Any) -> None:
         call.dtmf_count += 1
 
     ctx.room.on("sip_dtmf_received", on_dtmf)
     return call
+
+
+def _tags(ctx: Any) -> Collection[str]:
+    """Return the tags that LiveKit keeps of a call, since 1.4: the user's, its own, judges'."""
+    tagger = getattr(ctx, "tagger", None)
+    return frozenset() if tagger is None else tagger.tags
 
 
 def _noting_failure(

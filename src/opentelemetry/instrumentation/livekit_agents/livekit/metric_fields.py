@@ -288,4 +288,5 @@ def used(metrics: Any) -> ModelUsed | None:
         model=getattr(metadata, "model_name", None) or "",
         usage=usage,
         tokens_per_second=getattr(metrics, "tokens_per_second", None) or None,
+        request_id=str(getattr(metrics, "request_id", "")),
     )

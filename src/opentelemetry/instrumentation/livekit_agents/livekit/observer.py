@@ -17,12 +17,15 @@ from ..call.record import Call
 class Observer(Protocol):
     """Receives what happens in livekit-agents, as plain facts."""
 
-    def worker_starting(self, dispatch_name: str, multiprocess_dir: str) -> None:
+    def worker_starting(
+        self, dispatch_name: str, multiprocess_dir: str, *, development: bool
+    ) -> None:
         """A worker's main process begins to run, before it starts any job process.
 
         Args:
             dispatch_name: The agent name it registers under.
             multiprocess_dir: Where prometheus_client is to keep one file per process, if anywhere.
+            development: Whether it was started by LiveKit's ``dev`` or ``console`` command.
         """
 
     async def worker_ended(self) -> None:
@@ -56,6 +59,9 @@ class Observer(Protocol):
 
     def interrupted(self, span: Span | None, kind: str, at_ns: int | None) -> None:
         """A speech was stopped, or seemed to be; its span, if any, is still live."""
+
+    def transferred(self) -> None:
+        """The caller was passed on to a human."""
 
     def provider_set(self, provider: TracerProvider) -> None:
         """LiveKit's tracer was given a provider, by user code or by this package."""

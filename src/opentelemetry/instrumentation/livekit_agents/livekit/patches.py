@@ -36,6 +36,11 @@ class Patches:
         setattr(parent, attribute, wrapt.FunctionWrapper(original, wrapper))
         self._undo.append((parent, attribute, original))
 
+    @property
+    def in_place(self) -> bool:
+        """Whether anything is replaced."""
+        return bool(self._undo)
+
     def undo(self) -> None:
         """Put every original back, last first."""
         while self._undo:

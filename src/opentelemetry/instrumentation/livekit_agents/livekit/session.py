@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import inspect
 import time
 from collections.abc import Callable
 from typing import Any
@@ -16,12 +15,10 @@ from ..call.record import Call, FinalTranscript
 from ..guard import guarded
 from . import job
 from .call_events import CallEvents
+from .listening import listener
 from .observer import Observer
 from .patches import MissingError, Patches
 
-_EVENT_SIGNATURE = inspect.Signature(
-    [inspect.Parameter("event", inspect.Parameter.POSITIONAL_OR_KEYWORD)]
-)
 _KIND_BY_SOURCE = {
     "audio_activity": semconv.INTERRUPTION_BARGE_IN,
     "user_turn": semconv.INTERRUPTION_BARGE_IN,
@@ -125,15 +122,14 @@ def _listen(session: Any, call: Call, observer: Observer, *, forget: Callable[[]
     """Subscribe to a session's public events, with listeners that are cheap to call."""
 
     def on_close(event: Any) -> None:
-        with guarded("closing the call"):
-            forget()
-            call.closed_at = time.time()
-            call.close_reason = str(getattr(event.reason, "value", event.reason))
-            call.failed = call.failed or event.error is not None
-            observer.session_closed(call)
-            # it may be started again, and observed anew
-            for name, listener in listeners.items():
-                session.off(name, listener)
+        forget()
+        call.closed_at = time.time()
+        call.close_reason = str(getattr(event.reason, "value", event.reason))
+        call.failed = call.failed or event.error is not None
+        observer.session_closed(call)
+        # it may be started again, and observed anew
+        for name, listening in listeners.items():
+            session.off(name, listening)
 
     def on_agent_state(event: Any) -> None:
         if event.new_state == "speaking":
@@ -144,18 +140,16 @@ def _listen(session: Any, call: Call, observer: Observer, *, forget: Callable[[]
             call.turns += 1
 
     def on_false_interruption(event: Any) -> None:
-        with guarded("recording a false interruption"):
-            speech = session.current_speech
-            span = None if speech is None else getattr(speech, "_agent_turn_span", None)
-            observer.interrupted(span, semconv.INTERRUPTION_FALSE, None)
+        speech = session.current_speech
+        span = None if speech is None else getattr(speech, "_agent_turn_span", None)
+        observer.interrupted(span, semconv.INTERRUPTION_FALSE, None)
 
-    listeners = {
+    handlers = {
         "close": on_close,
         "agent_state_changed": on_agent_state,
         "conversation_item_added": on_item,
         "agent_false_interruption": on_false_interruption,
     }
-    for name, listener in listeners.items():
-        # livekit inspects a listener's signature at every emit: preset, it costs a third
-        listener.__signature__ = _EVENT_SIGNATURE  # type: ignore[attr-defined]
-        session.on(name, listener)
+    listeners = {name: listener(name, handle) for name, handle in handlers.items()}
+    for name, listening in listeners.items():
+        session.on(name, listening)

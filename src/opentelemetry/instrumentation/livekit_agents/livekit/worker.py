@@ -18,7 +18,7 @@ _dispatch_name: ContextVar[str] = ContextVar("livekit_agents_dispatch_name", def
 
 _PRELOADED = tuple(
     f"opentelemetry.instrumentation.livekit_agents.{name}"
-    for name in ("instrumentor", "job_process", "runtime")
+    for name in ("instrumentor", "job_process", "runtime", "call.prices", "call.price_models")
 )
 """Imported once, by the forkserver: each job process inherits them copy-on-write."""
 
@@ -31,7 +31,9 @@ def patch(patches: Patches, observer: Observer) -> None:
         with guarded("starting the worker"):
             _preload(server)
             files = getattr(server, "_prometheus_multiproc_dir", None)
-            observer.worker_starting(name, str(files or ""))
+            observer.worker_starting(
+                name, str(files or ""), development=bool(kwargs.get("devmode"))
+            )
         token = _dispatch_name.set(name)
         try:
             return await wrapped(*args, **kwargs)

@@ -18,6 +18,8 @@ from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
+from ..tracing.span_diet import SpanDiet
+
 
 class _Account:
     """How many spans of each trace were handed over, and how many of those have arrived."""
@@ -52,13 +54,19 @@ class _AccountingExporter(SpanExporter):
         exporter: SpanExporter,
         account: _Account,
         copy: Callable[[ReadableSpan], ReadableSpan],
+        note: Callable[[bool], None],
     ) -> None:
         self._exporter = exporter
         self._account = account
         self._copy = copy
+        self._note = note
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        result = self._exporter.export([self._copy(span) for span in spans])
+        result = SpanExportResult.FAILURE
+        try:
+            result = self._exporter.export([self._copy(span) for span in spans])
+        finally:
+            self._note(result is SpanExportResult.SUCCESS)
         if result is SpanExportResult.SUCCESS:
             self._account.arrived(spans)
         return result
@@ -77,27 +85,42 @@ class DeliveringSpanProcessor(SpanProcessor):
         exporter: Where spans go; only ever called on the batch processor's threads.
         name: The destination as people read it, e.g. ``otlp http://localhost:4318/v1/traces``.
         copy: Applied to each span on its way out; returns the span itself or a changed copy.
+        diet: Leaves out spans that are not wanted there. Default: all are sent.
+
+    Attributes:
+        told: Called after each export, with the destination and whether it succeeded.
     """
+
+    told: Callable[[str, bool], None] | None = None
 
     def __init__(
         self,
         exporter: SpanExporter,
         name: str,
         copy: Callable[[ReadableSpan], ReadableSpan],
+        diet: SpanDiet | None = None,
     ) -> None:
         self.name = name
         self.active = True
+        self._diet = diet
         self._account = _Account()
-        self._batches = BatchSpanProcessor(_AccountingExporter(exporter, self._account, copy))
+        self._batches = BatchSpanProcessor(
+            _AccountingExporter(exporter, self._account, copy, self._note)
+        )
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
-        """Do nothing: spans go out when they are finished."""
+        """Note where the span stands, for a diet; spans go out when they are finished."""
+        if self._diet is not None and self.active:
+            self._diet.started(span, parent_context)
 
     def on_end(self, span: ReadableSpan) -> None:
         """Queue a finished span."""
-        if self.active and span.context is not None and span.context.trace_flags.sampled:
+        if not self.active or span.context is None or not span.context.trace_flags.sampled:
+            return
+        sent = span if self._diet is None else self._diet.ended(span)
+        if sent is not None:
             self._account.made(span.context.trace_id)
-            self._batches.on_end(span)
+            self._batches.on_end(sent)
 
     def missing(self, trace_id: int) -> tuple[int, int]:
         """Return (spans not arrived, spans made) of a trace, and close its account."""
@@ -106,6 +129,10 @@ class DeliveringSpanProcessor(SpanProcessor):
     def force_flush(self, timeout_millis: int = 30000) -> bool:
         """Export what is queued; blocks for as long as the exporter takes."""
         return self._batches.force_flush(timeout_millis)
+
+    def _note(self, success: bool) -> None:
+        if self.told is not None:
+            self.told(self.name, success)
 
     def shutdown(self) -> None:
         """Export what is queued and stop; blocks for as long as the exporter takes."""

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import Any
 
 from ..settings import Settings, endpoint_variable, without_credentials
+from . import presets
+from .presets import PresetError
 
 _GRPC_PACKAGE = "opentelemetry-exporter-otlp-proto-grpc"
 _GROUPS = {"TRACES": "opentelemetry_traces_exporter", "METRICS": "opentelemetry_metrics_exporter"}
@@ -46,7 +48,8 @@ class Destination:
     def __str__(self) -> str:
         if not self.address:
             return self.entry_point
-        return f"otlp({self.protocol} {self.address})"
+        name = self.entry_point if self.entry_point in presets.NAMES else "otlp"
+        return f"{name}({self.protocol} {self.address})"
 
 
 def destination(
@@ -61,6 +64,12 @@ def destination(
         environ: The variables. Default: those of this process.
     """
     environ = os.environ if environ is None else environ
+    if name in presets.NAMES:
+        try:
+            target = presets.target_of(name, signal, environ)
+        except PresetError:
+            return Destination(entry_point=name)
+        return Destination(name, target.variable, target.url, "http/protobuf")
     protocol = settings.traces_protocol if signal == "TRACES" else settings.metrics_protocol
     if name == "otlp":
         name = "otlp_proto_grpc" if protocol == "grpc" else "otlp_proto_http"
@@ -81,18 +90,24 @@ def destination(
     return Destination(name, variable, address, protocol, because, instead)
 
 
-def load(target: Destination, signal: str) -> type[Any]:
-    """Return the exporter class of a destination.
+def load(target: Destination, signal: str) -> Callable[[], Any]:
+    """Return what makes the exporter of a destination.
 
     Raises:
-        ExporterError: If no exporter of that name is installed, or it cannot be imported.
+        ExporterError: If no exporter of that name is installed, it cannot be imported, or a
+            backend's own variables are missing or wrong.
     """
+    if target.entry_point in presets.NAMES:
+        try:
+            return presets.exporter_of(target.entry_point, signal, os.environ)
+        except PresetError as problem:
+            raise ExporterError(str(problem)) from None
     group = _GROUPS[signal]
     found = next(iter(entry_points(group=group, name=target.entry_point)), None)
     reason = "is not installed"
     if found is not None:
         try:
-            loaded: type[Any] = found.load()
+            loaded: Callable[[], Any] = found.load()
         except ImportError as error:
             reason = f"cannot be imported ({error})"
         else:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from weakref import WeakSet
@@ -16,9 +17,11 @@ from opentelemetry import trace
 
 from ..semconv import TELEMETRY_AUTO_VERSION
 from ..settings import Settings
+from ..tracing import langfuse
 from ..tracing.content import copy_of, without_content
 from ..tracing.processor import EnrichingSpanProcessor
-from . import exporters
+from ..tracing.span_diet import SpanDiet
+from . import exporters, presets
 from .delivery import DeliveringSpanProcessor
 
 
@@ -178,11 +181,24 @@ def deliver(tracing: Tracing, provider: TracerProvider, settings: Settings) -> N
         except exporters.ExporterError as problem:
             tracing.problems.append(str(problem))
         else:
+            on_diet = name == presets.LANGFUSE and settings.has("span_diet")
             delivery = DeliveringSpanProcessor(
-                exporter, str(target), _as_is if settings.content else without_content
+                exporter, str(target), _copy_for(name, settings), SpanDiet() if on_diet else None
             )
             tracing.deliveries.append(delivery)
             provider.add_span_processor(delivery)
+
+
+def _copy_for(name: str, settings: Settings) -> Callable[[ReadableSpan], ReadableSpan]:
+    """Return what is done to a span on its way to the destination of a name."""
+    content = _as_is if settings.content else without_content
+    if name != presets.LANGFUSE:
+        return content
+    mapped = langfuse.mapping(
+        os.environ.get(presets.LANGFUSE_ENVIRONMENT, "").strip(),
+        os.environ.get(presets.LANGFUSE_RELEASE, "").strip(),
+    )
+    return lambda span: mapped(content(span))
 
 
 def _as_is(span: ReadableSpan) -> ReadableSpan:

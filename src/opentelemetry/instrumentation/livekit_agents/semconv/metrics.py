@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Final, NamedTuple
 
 # --- metrics: instruments, labels, closed sets -------------------------------------------------
@@ -22,6 +21,7 @@ class Metric(NamedTuple):
         labels: The keys of its attributes; their values are closed sets.
         description: What a point of it says.
         bounds: Upper bounds of a histogram's buckets.
+        of_call: Whether the labels that an application gives the call are added.
     """
 
     name: str
@@ -30,6 +30,11 @@ class Metric(NamedTuple):
     labels: tuple[str, ...]
     description: str
     bounds: tuple[float, ...] = ()
+    of_call: bool = False
+
+    def with_labels(self, names: tuple[str, ...]) -> Metric:
+        """Return the same metric with further labels."""
+        return self._replace(labels=(*self.labels, *names)) if names else self
 
 
 L_AGENT: Final = "agent_name"
@@ -50,6 +55,8 @@ L_RECOVERABLE: Final = "recoverable"
 L_SIGNAL: Final = "signal"
 L_REASON: Final = "reason"
 L_DESTINATION: Final = "destination"
+L_CONVERSION: Final = "conversion"
+L_CURRENCY: Final = "currency"
 
 OTHER: Final = "other"
 """Stands for every value that the program did not declare, and for time that no stage claims."""
@@ -117,6 +124,15 @@ PART_TOTAL: Final = "total"
 PART_PREDICTION: Final = "prediction"
 PART_DETECTION_DELAY: Final = "detection_delay"
 
+FEEDBACK_CSAT: Final = "csat"
+FEEDBACK_NPS: Final = "nps"
+FEEDBACK_THUMBS: Final = "thumbs"
+FEEDBACK_SCALES: Final = {FEEDBACK_CSAT: (1, 5), FEEDBACK_NPS: (0, 10), FEEDBACK_THUMBS: (0, 1)}
+"""The least and the greatest score of each kind."""
+
+OWN_PREFIX: Final = "agent."
+"""What the name of every metric of a call begins with, those that applications declare too."""
+
 SIGNAL_METRICS: Final = "metrics"
 SIGNAL_TRACES: Final = "traces"
 REASON_NOT_DELIVERED: Final = "not_delivered"
@@ -125,7 +141,12 @@ REASON_SUSPECT_LATENCY: Final = "suspect_latency"
 SUSPECT_LATENCY_S: Final = 60.0
 
 M_SESSIONS: Final = Metric(
-    "agent.sessions", "counter", "{session}", (L_AGENT, L_OUTCOME), "Calls that ended."
+    "agent.sessions",
+    "counter",
+    "{session}",
+    (L_AGENT, L_OUTCOME),
+    "Calls that ended.",
+    of_call=True,
 )
 M_NONPRODUCTION_SESSIONS: Final = Metric(
     "agent.nonproduction_sessions",
@@ -144,6 +165,45 @@ M_SESSION_DURATION: Final = Metric(
     (L_AGENT, L_OUTCOME),
     "From the start of a call's session to its close.",
     (5, 10, 30, 60, 120, 300, 600, 1800, 3600),
+    of_call=True,
+)
+M_SESSION_COST: Final = Metric(
+    "agent.session.cost",
+    "histogram",
+    "dollars",
+    (L_AGENT,),
+    "What a call cost: models, speech, and the flat costs that were set.",
+    (0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2, 5),
+    of_call=True,
+)
+M_COST: Final = Metric(
+    "agent.cost",
+    "counter",
+    "dollars",
+    (L_AGENT, L_COMPONENT, L_PROVIDER, L_MODEL),
+    "Money spent on calls, as it is spent.",
+)
+M_UNPRICED_USAGE: Final = Metric(
+    "agent.unpriced_usage",
+    "counter",
+    "{event}",
+    (L_COMPONENT, L_PROVIDER, L_MODEL),
+    "Uses of a model or service that no price is known for.",
+)
+M_CONVERSION_VALUE: Final = Metric(
+    "agent.conversion.value",
+    "counter",
+    "",
+    (L_AGENT, L_CONVERSION, L_CURRENCY),
+    "What conversions were worth; amounts of different currencies are never to be added.",
+)
+M_FEEDBACK_SCORE: Final = Metric(
+    "agent.feedback.score",
+    "histogram",
+    "",
+    (L_AGENT, L_KIND),
+    "Scores that callers gave, on the scale of their kind.",
+    (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10),
 )
 M_SESSION_TURNS: Final = Metric(
     "agent.session.turns",
@@ -206,7 +266,7 @@ M_TOOL_CALL_DURATION: Final = Metric(
     (0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30),
 )
 M_LLM_TOKENS_PER_SECOND: Final = Metric(
-    "agent.llm.tokens_per_second",
+    "agent.llm.tokens",
     "histogram",
     "{token}/s",
     (L_AGENT, L_PROVIDER, L_MODEL),
@@ -294,70 +354,11 @@ M_TELEMETRY_EXPORT_AGE: Final = Metric(
     "Time since the last delivery to a destination that succeeded.",
 )
 
+
+def conversion_metric(name: str, description: str) -> Metric:
+    """Return the metric of a conversion that an application declared."""
+    return Metric(f"{OWN_PREFIX}{name}", "counter", "{call}", (L_AGENT,), description, of_call=True)
+
+
 METRICS: Final = tuple(value for name, value in list(globals().items()) if name.startswith("M_"))
 """All of the above, in the order of the README's table."""
-
-# --- where LiveKit itself writes fields of its metrics -----------------------------------------
-
-SPAN_LLM_REQUEST: Final = "llm_request"
-SPAN_TTS_REQUEST: Final = "tts_request"
-SPAN_REALTIME_INFERENCE: Final = "realtime_inference"
-SPAN_EOU_DETECTION: Final = "eou_detection"
-SPAN_DECISION: Final = "decision_model.evaluate"
-GEN_AI_RESPONSE_ID: Final = "gen_ai.response.id"
-LK_LLM_METRICS: Final = "lk.llm_metrics"
-LK_TTS_METRICS: Final = "lk.tts_metrics"
-LK_REALTIME_MODEL_METRICS: Final = "lk.realtime_model_metrics"
-LK_PROVIDER_REQUEST_IDS: Final = "lk.provider_request_ids"
-LK_SPEECH_ID: Final = "lk.speech_id"
-LK_END_OF_TURN_DELAY: Final = "lk.end_of_turn_delay"
-LK_HOOK_DELAY: Final = "lk.on_user_turn_completed_delay"
-LK_EOU_DETECTION_DELAY: Final = "lk.eou.detection_delay"
-LK_INTERRUPTION_TOTAL_DURATION: Final = "lk.interruption.total_duration"
-LK_INTERRUPTION_PREDICTION_DURATION: Final = "lk.interruption.prediction_duration"
-LK_INTERRUPTION_DETECTION_DELAY: Final = "lk.interruption.detection_delay"
-
-# --- what a call used, summed over it ----------------------------------------------------------
-
-USAGE_PREFIX: Final = "agent.usage."
-"""Followed by a component and one of the names below: a field of the call's summary."""
-
-
-class Usage(StrEnum):
-    """What models and services used in a call; durations in seconds."""
-
-    REQUESTS = "requests"
-    TURNS = "turns"
-    CANCELLED_REQUESTS = "cancelled_requests"
-    STREAMED_REQUESTS = "streamed_requests"
-    REQUEST_DURATION = "request_duration"
-    CONNECT_DURATION = "connect_duration"
-    CONNECTIONS_REUSED = "connections_reused"
-    SESSION_DURATION = "session_duration"
-    AUDIO_DURATION = "audio_duration"
-    CHARACTERS = "characters"
-    INPUT_TOKENS = "input_tokens"
-    INPUT_TEXT_TOKENS = "input_text_tokens"
-    INPUT_AUDIO_TOKENS = "input_audio_tokens"
-    INPUT_IMAGE_TOKENS = "input_image_tokens"
-    CACHED_TOKENS = "cached_tokens"
-    CACHED_TEXT_TOKENS = "cached_text_tokens"
-    CACHED_AUDIO_TOKENS = "cached_audio_tokens"
-    CACHED_IMAGE_TOKENS = "cached_image_tokens"
-    CACHE_WRITE_TOKENS = "cache_write_tokens"
-    OUTPUT_TOKENS = "output_tokens"
-    OUTPUT_TEXT_TOKENS = "output_text_tokens"
-    OUTPUT_AUDIO_TOKENS = "output_audio_tokens"
-    OUTPUT_IMAGE_TOKENS = "output_image_tokens"
-    REASONING_TOKENS = "reasoning_tokens"
-    TOTAL_TOKENS = "total_tokens"
-    INFERENCES = "inferences"
-    INFERENCE_DURATION = "inference_duration"
-    DETECTION_DURATION = "detection_duration"
-    DETECTION_DELAY = "detection_delay"
-    INTERRUPTIONS = "interruptions"
-    BACKCHANNELS = "backchannels"
-    PLAYBACK_DELAY = "playback_delay"
-    JOIN_DURATION = "join_duration"
-    LONGEST_IDLE = "longest_idle"
-    """The one that is not a sum."""

@@ -41,6 +41,11 @@ CALL_KIND: Final = "agent.call.kind"
 TURN_INDEX: Final = "agent.turn.index"
 """Which turn of the call a span belongs to: 0 before the user first spoke, then 1, 2, …"""
 
+USER_ID: Final = "user.id"
+TENANT_ID: Final = "tenant.id"
+LABEL_PREFIX: Final = "agent.label."
+"""Followed by the name of a label that the application gave the call."""
+
 KIND_PRODUCTION: Final = "production"
 KIND_SIMULATION: Final = "simulation"
 KIND_CONSOLE: Final = "console"
@@ -50,6 +55,10 @@ KINDS: Final = (KIND_PRODUCTION, KIND_SIMULATION, KIND_CONSOLE, KIND_TEST)
 # --- attributes of the root, at the end of a call ----------------------------------------------
 
 OUTCOME: Final = "agent.outcome"
+OUTCOME_REASON: Final = "agent.outcome.reason"
+"""What the application gave as the reason; free text, so content."""
+CONVERSIONS: Final = "agent.conversions"
+"""Names of what the call was converted to."""
 DURATION: Final = "agent.session.duration"
 """Seconds from the start of the AgentSession to its close."""
 TURNS: Final = "agent.session.turns"
@@ -62,12 +71,43 @@ CALL_SIP_ID: Final = "agent.call.sip.call_id"
 CALL_DTMF_COUNT: Final = "agent.call.dtmf.count"
 """How many keys the caller pressed; never which."""
 
-OUTCOME_ERROR: Final = "error"
-OUTCOME_ABANDONED: Final = "abandoned"
-OUTCOME_COMPLETED: Final = "completed"
+SPAN_COST: Final = "agent.cost.dollars"
+"""On a span: what the request that it stands for cost. On the root: what the call cost."""
+COST_PREFIX: Final = "agent.cost."
+"""On the root, followed by a component: dollars."""
+
 OUTCOME_CRASHED: Final = "crashed"
 """The process broke off with the call open; only ever counted by the worker."""
-OUTCOMES: Final = (OUTCOME_COMPLETED, OUTCOME_ABANDONED, OUTCOME_ERROR, OUTCOME_CRASHED)
+OUTCOME_SUCCESS: Final = "success"
+"""``ctx.tagger.success()``."""
+OUTCOME_FAILURE: Final = "failure"
+"""``ctx.tagger.fail()``."""
+OUTCOME_ERROR: Final = "error"
+OUTCOME_VOICEMAIL: Final = "voicemail"
+"""Answering machine detection heard a machine."""
+OUTCOME_TRANSFERRED: Final = "transferred"
+OUTCOME_ABANDONED: Final = "abandoned"
+OUTCOME_COMPLETED: Final = "completed"
+"""The default, unless another is set."""
+OUTCOMES: Final = (
+    OUTCOME_CRASHED,
+    OUTCOME_SUCCESS,
+    OUTCOME_FAILURE,
+    OUTCOME_ERROR,
+    OUTCOME_VOICEMAIL,
+    OUTCOME_TRANSFERRED,
+    OUTCOME_ABANDONED,
+    OUTCOME_COMPLETED,
+)
+"""Those that need no declaration."""
+
+LK_TAG_SUCCESS: Final = "lk.success"
+LK_TAG_FAIL: Final = "lk.fail"
+LK_TAGS_MACHINE: Final = frozenset(
+    {"lk.amd:machine-ivr", "lk.amd:machine-vm", "lk.amd:machine-unavailable"}
+)
+LK_TAG_JUDGE: Final = "lk.judge."
+"""Tag of a judge's verdict: followed by the judge's name, a colon, and the verdict."""
 
 # --- interruptions -----------------------------------------------------------------------------
 

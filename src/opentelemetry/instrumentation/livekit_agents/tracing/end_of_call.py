@@ -12,7 +12,6 @@ from opentelemetry.trace import Span
 from opentelemetry.util.types import AttributeValue
 
 from .. import semconv
-from ..call.outcome import outcome_of
 from ..call.record import Call
 from .call_trace import CallTrace
 
@@ -39,11 +38,22 @@ def write_summary(call_trace: CallTrace, *, content: bool) -> None:
     """
     if call_trace.root is None:
         return
-    attributes = _numbers(call_trace.call)
-    attributes[semconv.OUTCOME] = outcome_of(call_trace.call)
+    call = call_trace.call
+    attributes = _numbers(call)
+    attributes[semconv.OUTCOME] = call_trace.rules.outcome_of(call)
+    if content and call.worth.reason:
+        attributes[semconv.OUTCOME_REASON] = call.worth.reason
+    for name, value in call_trace.rules.labels_of(call).items():
+        attributes[f"{semconv.LABEL_PREFIX}{name}"] = value
+    if call.worth.conversions:
+        attributes[semconv.CONVERSIONS] = call.worth.conversions
+    if call.costs.by_model:
+        attributes[semconv.SPAN_COST] = call.costs.total
+    for component, dollars in call.costs.by_component().items():
+        attributes[f"{semconv.COST_PREFIX}{component}"] = dollars
     attributes.update(_telephony(call_trace.session, content=content))
-    if call_trace.call.dtmf_count:
-        attributes[semconv.CALL_DTMF_COUNT] = call_trace.call.dtmf_count
+    if call.dtmf_count:
+        attributes[semconv.CALL_DTMF_COUNT] = call.dtmf_count
     call_trace.root.set_attributes(attributes)
 
 

@@ -18,6 +18,9 @@ from ..settings import Settings
 from . import call_trace, end_of_call, stt_request
 from .call_trace import CallTrace
 
+_REQUESTS: Final = frozenset(
+    {semconv.SPAN_LLM_REQUEST, semconv.SPAN_TTS_REQUEST, semconv.SPAN_REALTIME_INFERENCE}
+)
 _READ_AT_END: Final = frozenset({semconv.SPAN_USER_TURN, semconv.SPAN_JOB_SHUTDOWN})
 
 
@@ -47,16 +50,18 @@ class EnrichingSpanProcessor(SpanProcessor):
             found = call_trace.find(parent_context)
             if found is None:
                 return
-            if _is_native(span):
+            native = _is_native(span)
+            if native:
                 _keep_live(found, span)
                 if span.name in _READ_AT_END:
                     context = trace.set_span_in_context(span, parent_context)
                     self._awaited[span.get_span_context().span_id] = (found, context)
             if self._settings.has("attributes"):
-                span.set_attributes(found.attributes())
-                index = _turn_index(found, span, parent_context)
+                attributes = found.attributes()
+                index = _turn_index(found, span, parent_context, native=native)
                 if index is not None:
-                    span.set_attribute(semconv.TURN_INDEX, index)
+                    attributes[semconv.TURN_INDEX] = index
+                span.set_attributes(attributes)
 
     def on_end(self, span: ReadableSpan) -> None:
         """Make ``stt_request`` of a finished turn; sum the call up before its root ends."""
@@ -92,6 +97,8 @@ def _keep_live(found: CallTrace, span: Span) -> None:
         found.root = span
     elif span.name == semconv.SPAN_SESSION:
         found.session = span
+    elif span.name in _REQUESTS:
+        found.requests[span.get_span_context().span_id] = span
     elif span.name == semconv.SPAN_USER_TURN:
         found.call.user_turn_begins()
     elif span.name == semconv.SPAN_USER_SPEAKING:
@@ -100,8 +107,10 @@ def _keep_live(found: CallTrace, span: Span) -> None:
         found.call.agent_turn_begins()
 
 
-def _turn_index(found: CallTrace, span: Span, parent_context: Context | None) -> int | None:
-    if _is_native(span) and span.name in (semconv.SPAN_USER_TURN, semconv.SPAN_AGENT_TURN):
+def _turn_index(
+    found: CallTrace, span: Span, parent_context: Context | None, *, native: bool
+) -> int | None:
+    if native and span.name in (semconv.SPAN_USER_TURN, semconv.SPAN_AGENT_TURN):
         return found.call.turn
     parent = trace.get_current_span(parent_context)
     if isinstance(parent, ReadableSpan) and parent.attributes:

@@ -43,7 +43,7 @@ class SttRequest:
         """
         if user_turn.start_time is None:
             return
-        finals, audio_s = call.take_speech(since=user_turn.start_time / 1e9)
+        finals, audio_s, dollars = call.take_speech(since=user_turn.start_time / 1e9)
         if not finals:
             return
         turn = user_turn.attributes or {}
@@ -59,6 +59,8 @@ class SttRequest:
             attributes[semconv.STT_TRANSCRIPTION_DELAY] = delay
         if audio_s > 0:
             attributes[semconv.STT_AUDIO_DURATION] = audio_s
+        if dollars > 0:
+            attributes[semconv.SPAN_COST] = dollars
         if self._content:
             attributes[semconv.LK_TRANSCRIPT] = " ".join(final.text for final in finals)
         span = self._tracer.start_span(

@@ -24,10 +24,11 @@ In the worker's main process::
 In a job process; and in the main process too, for the thread executor, the console and the
 worker's own instruments, with ``Relay(aggregator.add_process(), …)``::
 
-    own = RowReader()                     # the reader of the private MeterProvider
+    own = Tally()                         # what is recorded on metrics of ours
+    relay = Relay(end, [own])
     others = RowReader(repair=True)       # added to the global one: add_metric_reader(others);
                                           # if we build it: views=[without_per_call_attributes()]
-    relay = Relay(end, [own, others])
+    relay.add_reader(others)
     relay.call_opened(call_id, if_lost=[own_row(semconv.M_SESSIONS, labels), …], record=…)
     relay.poke()                          # a turn, a tool, a conversion is complete
     relay.call_closed(call_id, record=…)
@@ -47,16 +48,23 @@ from .push import Push, with_instance_id
 from .reader import RowReader
 from .relay import Relay
 from .repair import without_per_call_attributes
-from .rows import dropped_row, own_row
+from .rows import Attributes, Instrument, Row, dropped_row, own_row
+from .state import State
+from .tally import Tally
 
 __all__ = [
     "Aggregator",
+    "Attributes",
     "EndpointError",
+    "Instrument",
     "Push",
     "Relay",
+    "Row",
     "RowReader",
     "ScrapeEndpoint",
+    "State",
     "StateCollector",
+    "Tally",
     "dropped_row",
     "own_row",
     "with_instance_id",

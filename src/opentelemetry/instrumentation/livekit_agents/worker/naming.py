@@ -39,25 +39,27 @@ _CACHED: Final = 4096
 
 
 @lru_cache(_CACHED)
-def unit_suffix(unit: str, kind: Kind) -> str:
-    """Return the suffix that a unit adds to a name, without underscore; empty for none."""
-    if unit == "1":
-        return "ratio" if kind == "gauge" else ""
-    over, slash, per = _ANNOTATION.sub("", unit).partition("/")
-    over = _clean(_UNITS.get(over, over))
-    per = _clean(_PER.get(per, per)) if slash else ""
-    return "_".join(part for part in (over, "per" if per else "", per) if part)
+def unit_suffix(name: str, unit: str, kind: Kind) -> str:
+    """Return the unit that a metric's name ends in, without underscore; empty for none."""
+    suffix = "ratio" if (unit, kind) == ("1", "gauge") else "_".join(filter(None, _units(unit)))
+    return suffix if suffix and family_name(name, unit, kind).endswith(f"_{suffix}") else ""
 
 
 @lru_cache(_CACHED)
 def family_name(name: str, unit: str, kind: Kind) -> str:
     """Return the name of a metric family; a counter's ``_total`` is not part of it."""
-    spelled = _NOT_IN_A_NAME.sub("_", name).strip("_")
-    suffix = unit_suffix(unit, kind)
+    words = [word for word in _NOT_IN_A_NAME.split(name) if word]
+    over, per = _units(unit)
+    if over and over not in words:
+        words.append(over)
+    # the Collector adds this to a name that ends in it, too
+    if per:
+        words.append(per)
     if kind == "counter":
-        spelled = spelled.removesuffix("_total")
-    if suffix and not spelled.endswith(f"_{suffix}"):
-        spelled = f"{spelled}_{suffix}"
+        words = [word for word in words if word != "total"]
+    if (unit, kind) == ("1", "gauge"):
+        words = [*(word for word in words if word != "ratio"), "ratio"]
+    spelled = "_".join(words)
     return f"_{spelled}" if spelled[:1].isdigit() else spelled
 
 
@@ -76,6 +78,15 @@ def labels(attributes: Mapping[str, AttributeValue]) -> dict[str, str]:
         name = label_name(key)
         spelled[name] = f"{spelled[name]};{text}" if name in spelled else text
     return spelled
+
+
+def _units(unit: str) -> tuple[str, str]:
+    """Return what a unit adds to a name: ``By/s`` gives ``bytes``, ``per_second``."""
+    if unit == "1":
+        return "", ""
+    over, _, per = _ANNOTATION.sub("", unit).partition("/")
+    over, per = _clean(_UNITS.get(over, over)), _clean(_PER.get(per, per))
+    return over, f"per_{per}" if per else ""
 
 
 def _clean(unit: str) -> str:

@@ -87,7 +87,7 @@ def _family(metric: Metric) -> Family:
     kind, typ = _types(metric)
     unit = metric.unit or ""
     name = family_name(metric.name, unit, kind)
-    suffix = unit_suffix(unit, kind)
+    suffix = unit_suffix(metric.name, unit, kind)
     family = StateFamily(name, metric.description or metric.name, typ, suffix)
     for point in metric.data.data_points:
         labelled = labels(_scalars(point.attributes or {}))

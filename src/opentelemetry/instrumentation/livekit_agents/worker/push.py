@@ -10,8 +10,8 @@ is the worker's state, which no MeterProvider could hold.
 from __future__ import annotations
 
 import os
-import time
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 from opentelemetry.sdk.metrics.export import (
@@ -24,6 +24,7 @@ from opentelemetry.sdk.metrics.export import (
 from opentelemetry.sdk.resources import SERVICE_INSTANCE_ID, Resource
 
 from .deltas import Deltas
+from .rows import delivery_rows
 from .state import State
 
 
@@ -43,29 +44,22 @@ class Push:
         state: What to send.
         resource: The worker's.
         exporter: Where to; only ever called on the thread, or by ``flush``.
+        name: The destination as people read it.
 
     Raises:
         ValueError: If the interval is not above 0.
     """
 
-    def __init__(self, state: State, resource: Resource, exporter: MetricExporter) -> None:
+    def __init__(
+        self, state: State, resource: Resource, exporter: MetricExporter, name: str
+    ) -> None:
         self._state = state
         self._resource = resource
         self._pid = os.getpid()
-        self._exporter = _WatchedExporter(exporter)
+        self._name = name
         self._deltas = Deltas(exporter._preferred_temporality or {})
-        self._reader = PeriodicExportingMetricReader(self._exporter)
+        self._reader = PeriodicExportingMetricReader(_WatchedExporter(exporter, self._note))
         self._reader._set_collect_callback(self._collect)
-
-    @property
-    def delivered_at(self) -> float | None:
-        """When an export last succeeded, Unix seconds; None before the first."""
-        return self._exporter.delivered_at
-
-    @property
-    def failing(self) -> bool:
-        """Whether the newest export failed."""
-        return self._exporter.failing
 
     def flush(self) -> None:
         """Send the state now; blocks for as long as the exporter takes."""
@@ -74,6 +68,10 @@ class Push:
     def close(self, timeout_s: float) -> None:
         """Send the state a last time, within ``timeout_s`` seconds, and stop."""
         self._reader.shutdown(timeout_millis=timeout_s * 1000)
+
+    def _note(self, delivered: bool) -> None:
+        for row in delivery_rows(self._name, delivered=delivered):
+            self._state.add(row)
 
     def _collect(self, *_: Any, **__: Any) -> Any:
         if os.getpid() != self._pid:
@@ -85,22 +83,21 @@ class Push:
 
 
 class _WatchedExporter(MetricExporter):
-    """Notes how the exports of another exporter went."""
+    """Says how the exports of another exporter went."""
 
-    def __init__(self, exporter: MetricExporter) -> None:
+    def __init__(self, exporter: MetricExporter, note: Callable[[bool], None]) -> None:
         super().__init__(exporter._preferred_temporality, exporter._preferred_aggregation)
         self._exporter = exporter
-        self.delivered_at: float | None = None
-        self.failing = False
+        self._note = note
 
     def export(
         self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: Any
     ) -> MetricExportResult:
-        self.failing = True
-        result = self._exporter.export(metrics_data, timeout_millis, **kwargs)
-        if result is MetricExportResult.SUCCESS:
-            self.failing = False
-            self.delivered_at = time.time()
+        result = MetricExportResult.FAILURE
+        try:
+            result = self._exporter.export(metrics_data, timeout_millis, **kwargs)
+        finally:
+            self._note(result is MetricExportResult.SUCCESS)
         return result
 
     def force_flush(self, timeout_millis: float = 10_000) -> bool:

@@ -4,8 +4,8 @@
 """The job's side: a thread that sends what was recorded to the worker, as it goes.
 
 Nothing is queued but the calls that open and close. While the worker does not read, the thread
-waits in its write, and what is recorded meanwhile adds up where it would have been anyway, in the
-SDK's aggregations: bounded by the number of series, and nothing is lost.
+waits in its write, and what is recorded meanwhile adds up where it is recorded, in the tally and
+in the SDK's aggregations: bounded by the number of series, and nothing is lost.
 """
 
 from __future__ import annotations
@@ -17,11 +17,10 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from ..guard import guarded
 from .frames import REASON_INVALID, Encoder
-from .reader import RowReader
 from .rows import Batch, Opened, Row, dropped_row
 
 _logger = logging.getLogger("opentelemetry.instrumentation.livekit_agents")
@@ -38,29 +37,37 @@ class _Event(NamedTuple):
     record: Callable[[], None] | None
 
 
+class Source(Protocol):
+    """Where rows come from."""
+
+    def take(self) -> list[Row]:
+        """Return what was recorded since the last time."""
+
+
 class Relay:
     """Sends rows to the worker on a daemon thread; no method but flush and close ever waits.
 
     Args:
         channel: The process's end of what ``Aggregator.add_process`` made; owned from now on.
-        readers: Where rows come from; more can be added.
+        sources: Where the rows of every frame come from.
         interval_s: Seconds between collections that nobody asked for. Default: 5.
     """
 
     def __init__(
         self,
         channel: socket.socket,
-        readers: Iterable[RowReader] = (),
+        sources: Iterable[Source] = (),
         *,
         interval_s: float = INTERVAL_S,
     ) -> None:
         self._channel = channel
-        self._readers = list(readers)
+        self._sources = tuple(sources)
+        self._slow_sources: list[Source] = []
         self._interval_s = interval_s
         self._encoder = Encoder()
         self._condition = threading.Condition()
         self._events: list[_Event] = []
-        self._due = time.monotonic() + interval_s
+        self._due = self._all_due = time.monotonic() + interval_s
         self._sent_at = 0.0
         self._asked = self._done = 0
         self._closing = self._ended = False
@@ -72,10 +79,13 @@ class Relay:
             this = weakref.ref(self)
             os.register_at_fork(after_in_child=lambda: _disown(this()))
 
-    def add_reader(self, reader: RowReader) -> None:
-        """Send the rows of one more reader."""
+    def add_reader(self, reader: Source) -> None:
+        """Send rows of others too: on the interval and when everything is, not with each frame.
+
+        A collection of the SDK costs as much as all that a turn records.
+        """
         with self._condition:
-            self._readers.append(reader)
+            self._slow_sources.append(reader)
 
     def call_opened(
         self,
@@ -118,7 +128,7 @@ class Relay:
         with self._condition:
             self._asked += 1
             asked = self._asked
-            self._hurry()
+            self._condition.notify_all()
             self._condition.wait_for(lambda: self._done >= asked or self._ended, timeout_s)
             return self._done >= asked
 
@@ -139,8 +149,11 @@ class Relay:
                 self._hurry()
 
     def _hurry(self) -> None:
-        self._due = min(self._due, self._sent_at + _GAP_S)
-        self._condition.notify_all()
+        due = self._sent_at + _GAP_S
+        # the thread that waits for this already is let sleep
+        if due < self._due:
+            self._due = due
+            self._condition.notify_all()
 
     def _run(self) -> None:
         try:
@@ -161,23 +174,27 @@ class Relay:
                 self._condition.wait(wait)
             asked, closing = self._asked, self._closing
             events, self._events = self._events, []
-            self._due = time.monotonic() + self._interval_s
-        self._send(events)
+            sources = self._sources
+            if asked > self._done or closing or time.monotonic() >= self._all_due:
+                sources += tuple(self._slow_sources)
+                self._all_due = time.monotonic() + self._interval_s
+            self._due = self._all_due
+        self._send(events, sources)
         with self._condition:
             self._sent_at = time.monotonic()
             self._done = asked
             self._condition.notify_all()
         return not closing
 
-    def _send(self, events: list[_Event]) -> None:
+    def _send(self, events: list[_Event], sources: Iterable[Source]) -> None:
         for event in events:
             if event.record is not None:
                 with guarded("recording a call"):
                     event.record()
         rows: list[Row] = []
-        for reader in self._readers:
+        for source in sources:
             with guarded("collecting metrics"):
-                rows += reader.take()
+                rows += source.take()
         if rows or events:
             opened = [event.opened for event in events if event.opened is not None]
             closed = [event.closed for event in events if event.closed is not None]

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final, Literal, NamedTuple, cast
 
 from .. import semconv
@@ -130,27 +131,37 @@ def attributes_of(mapping: Mapping[str, AttributeValue] | Mapping[str, str] | No
     return tuple(sorted(mapping.items())) if mapping else ()
 
 
-def own_row(metric: semconv.Metric, labels: Mapping[str, str], value: Number = 1) -> Row:
-    """Return a row of a counter of ours that no instrument records.
-
-    Args:
-        metric: The counter.
-        labels: Its labels.
-        value: What is added; 0 makes the series known, so that its first increase is seen.
-    """
+@lru_cache(maxsize=256)
+def instrument_of(metric: semconv.Metric) -> Instrument:
+    """Return a metric of ours as it travels."""
     scope = Scope(semconv.SCOPE_NAME, __version__, semconv.SCHEMA_URL)
     kind = cast("Kind", metric.kind)
+    return Instrument(metric.name, kind, metric.unit, metric.description, metric.bounds, scope)
+
+
+def own_row(metric: semconv.Metric, labels: Mapping[str, str], value: Number = 1) -> Row:
+    """Return a row of a counter or gauge of ours that is no measurement of a call's.
+
+    Args:
+        metric: The metric.
+        labels: Its labels.
+        value: What is added, or stands; a counter's 0 makes the series known, so that its first
+            increase is seen.
+    """
     now = time.time_ns()
-    return Row(
-        Instrument(metric.name, kind, metric.unit, metric.description, metric.bounds, scope),
-        attributes_of(labels),
-        now,
-        now,
-        value,
-    )
+    return Row(instrument_of(metric), attributes_of(labels), now, now, value)
 
 
 def dropped_row(reason: str, count: int = 1) -> Row:
     """Return a row that counts rows or frames that were lost or refused."""
     labels = {semconv.L_SIGNAL: semconv.SIGNAL_METRICS, semconv.L_REASON: reason}
     return own_row(semconv.M_TELEMETRY_DROPPED, labels, count)
+
+
+def delivery_rows(destination: str, *, delivered: bool) -> list[Row]:
+    """Return how a delivery to a destination went, for the gauges of destinations."""
+    labels = {semconv.L_DESTINATION: destination}
+    rows = [own_row(semconv.M_TELEMETRY_UP, labels, int(delivered))]
+    if delivered:
+        rows.append(own_row(semconv.M_TELEMETRY_EXPORT_AGE, labels, 0))
+    return rows

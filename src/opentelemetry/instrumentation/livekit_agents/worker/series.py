@@ -12,6 +12,7 @@ from typing import Any, Final
 from opentelemetry.sdk.metrics import Exemplar as SdkExemplar
 from opentelemetry.sdk.metrics.export import HistogramDataPoint, NumberDataPoint
 
+from .. import semconv
 from .rows import Attributes, Distribution, Exemplar, Instrument, Kind, Number, Row
 
 Point = NumberDataPoint | HistogramDataPoint
@@ -102,6 +103,27 @@ class _Gauge(LiveSeries):
         return NumberDataPoint(self._attributes, _ABSENT, time, newest)
 
 
+class _LastWord(Series):
+    """The newest value, whoever said it; it outlives its process, as what it speaks of does."""
+
+    _newest: tuple[int, Number] = (0, 0)
+
+    def _take(self, row: Row, process: Process) -> None:
+        assert not isinstance(row.value, Distribution)
+        self._newest = max(self._newest, (row.time, row.value))
+
+    def read(self, time: int) -> Point:
+        return NumberDataPoint(self._attributes, _ABSENT, time, self._newest[1])
+
+
+class _Age(_LastWord):
+    """Seconds since the newest value."""
+
+    def read(self, time: int) -> Point:
+        age_s = max(time - self._newest[0], 0) / 1e9
+        return NumberDataPoint(self._attributes, _ABSENT, time, age_s)
+
+
 class _Histogram(Series):
     """What all processes ever recorded, in the bounds of the metric."""
 
@@ -150,11 +172,19 @@ _KINDS: Final[dict[Kind, type[Series]]] = {
     "gauge": _Gauge,
     "histogram": _Histogram,
 }
+_OF_DESTINATIONS: Final[dict[str, type[Series]]] = {
+    semconv.M_TELEMETRY_UP.name: _LastWord,
+    semconv.M_TELEMETRY_EXPORT_AGE.name: _Age,
+}
+"""Gauges of what lives longer than the process that speaks of it."""
 
 
 def new_series(instrument: Instrument, attributes: Attributes) -> Series:
     """Return an empty series of a metric."""
-    return _KINDS[instrument.kind](instrument, attributes)
+    made = _KINDS[instrument.kind]
+    if instrument.kind == "gauge":
+        made = _OF_DESTINATIONS.get(instrument.name, made)
+    return made(instrument, attributes)
 
 
 def _newer(one: Exemplar, other: Exemplar | None) -> Exemplar:

@@ -13,6 +13,7 @@ import logging
 import threading
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -62,10 +63,18 @@ class State:
     Args:
         max_series: Series of one metric; further ones are added up in one with the attribute
             ``otel.metric.overflow``. Default: 2000.
+        on_new_series: Called for each series that a process begins, on the thread that adds it.
     """
 
-    def __init__(self, *, max_series: int = MAX_SERIES) -> None:
+    def __init__(
+        self,
+        *,
+        max_series: int = MAX_SERIES,
+        on_new_series: Callable[[Instrument, Attributes], None] | None = None,
+    ) -> None:
         self._max_series = max_series
+        self._on_new_series = on_new_series
+        self._new_series_of: list[tuple[Instrument, Attributes]] = []
         self._lock = threading.Lock()
         self._metrics = {_DROPPED.name: _Metric(_DROPPED)}
         self._connections: defaultdict[Process, _Connection] = defaultdict(_Connection)
@@ -80,6 +89,10 @@ class State:
                 self._connections[process].calls[call_id] = if_lost
             for call_id in batch.closed:
                 self._connections[process].calls.pop(call_id, None)
+            begun, self._new_series_of = self._new_series_of, []
+        if self._on_new_series is not None:
+            for instrument, attributes in begun:
+                self._on_new_series(instrument, attributes)
 
     def disconnect(self, process: Process) -> None:
         """Let go of a process: what it stood at is dropped, its open calls are lost."""
@@ -144,6 +157,7 @@ class State:
             if OVERFLOW in metric.series:
                 return metric.series[OVERFLOW]
         made = metric.series[attributes] = new_series(metric.instrument, attributes)
+        self._new_series_of.append((metric.instrument, attributes))
         return made
 
     def _drop(self, reason: str, what: str) -> None:

@@ -1,0 +1,75 @@
+# Copyright The opentelemetry-instrumentation-livekit-agents Authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""What the end of a call waits for: everything that holds its telemetry back, and what was lost."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from opentelemetry import _logs, metrics, trace
+
+from .job_metrics import JobMetrics
+from .livekit import tracer as livekit_tracer
+from .providers.flush import Flush
+from .providers.traces import Tracing
+from .tracing.call_trace import CallTrace
+
+_logger = logging.getLogger("opentelemetry.instrumentation.livekit_agents")
+
+
+def targets(
+    tracing: Tracing, job_metrics: JobMetrics | None, timeout_s: float
+) -> list[tuple[str, Callable[[], object]]]:
+    """Return everything in this process that holds telemetry back, ours and other people's."""
+    found: list[tuple[str, Callable[[], object]]] = [
+        (delivery.name, delivery.force_flush) for delivery in tracing.deliveries
+    ]
+    if job_metrics is not None:
+        found.insert(0, ("metrics to the worker", lambda: job_metrics.flush(timeout_s)))
+    others = {
+        "traces": trace.get_tracer_provider(),
+        "traces of LiveKit": livekit_tracer.provider(),
+        "metrics": metrics.get_meter_provider(),
+        "logs": _logs.get_logger_provider(),
+    }
+    seen: set[int] = {id(tracing.provider)} if tracing.is_ours else set()
+    for name, provider in others.items():
+        flush = getattr(provider, "force_flush", None)
+        if flush is not None and id(provider) not in seen:
+            seen.add(id(provider))
+            found.append((name, flush))
+    return found
+
+
+def report(
+    found: CallTrace,
+    flush: Flush,
+    tracing: Tracing,
+    job_metrics: JobMetrics | None,
+    timeout_s: float,
+) -> None:
+    """Count, and say once, what of a call did not get out."""
+    if found.trace_id is not None:
+        for delivery in tracing.deliveries:
+            missing, made = delivery.missing(found.trace_id)
+            if missing:
+                if job_metrics is not None:
+                    job_metrics.spans_lost(missing)
+                _logger.warning(
+                    "%d of %d spans of call %s did not get to %s within %g s of its end",
+                    missing,
+                    made,
+                    found.call.id,
+                    delivery.name,
+                    timeout_s,
+                )
+    ours = {delivery.name for delivery in tracing.deliveries}
+    if others := sorted(flush.unfinished - ours):
+        _logger.warning(
+            "%s of call %s: the provider that holds them did not finish its flush within %g s",
+            ", ".join(others),
+            found.call.id,
+            timeout_s,
+        )

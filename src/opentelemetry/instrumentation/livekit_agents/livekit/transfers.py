@@ -1,0 +1,46 @@
+# Copyright The opentelemetry-instrumentation-livekit-agents Authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Calls that were passed on to a human, cold by SIP or warm by LiveKit's workflow."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import wrapt
+
+from ..guard import guarded
+from .observer import Observer
+from .patches import MissingError, Patches
+
+_WARM = "livekit.agents.beta.workflows.warm_transfer"
+
+
+def patch(patches: Patches, observer: Observer) -> list[str]:
+    """Observe transfers that succeed.
+
+    Returns:
+        What this version of livekit-agents has no place for, in plain words.
+    """
+
+    async def transferred(wrapped: Any, _: Any, args: Any, kwargs: Any) -> Any:
+        result = await wrapped(*args, **kwargs)
+        with guarded("noting a transfer"):
+            observer.transferred()
+        return result
+
+    def wrap_warm(_: Any = None) -> None:
+        with guarded("observing warm transfers"):
+            patches.wrap(_WARM, "WarmTransferTask._merge_calls", transferred)
+
+    try:
+        patches.wrap("livekit.api.sip_service", "SipService.transfer_sip_participant", transferred)
+    except MissingError as error:
+        return [str(error)]
+    if _WARM in sys.modules:
+        wrap_warm()
+    else:
+        # optional and slow to import: wrapped if the application wants it, while we are active
+        wrapt.register_post_import_hook(lambda _: wrap_warm() if patches.in_place else None, _WARM)
+    return []

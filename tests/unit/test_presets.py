@@ -1,0 +1,315 @@
+# Copyright The opentelemetry-instrumentation-livekit-agents Authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Backends by name: where they are and how they are told who sends; what is said of bad values."""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import (
+    MetricExportResult,
+    MetricsData,
+    PeriodicExportingMetricReader,
+)
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
+
+from offline.receiver import OtlpReceiver
+from opentelemetry.instrumentation.livekit_agents.providers import exporters, presets
+from opentelemetry.instrumentation.livekit_agents.providers.exporters import ExporterError
+from opentelemetry.instrumentation.livekit_agents.providers.presets import PresetError
+from opentelemetry.instrumentation.livekit_agents.settings import Settings
+
+KEYS = {"LANGFUSE_PUBLIC_KEY": "pk-lf-1", "LANGFUSE_SECRET_KEY": "sk-lf-hush"}
+GRAFANA = {
+    "GRAFANA_CLOUD_OTLP_ENDPOINT": "https://otlp-gateway-prod-eu-west-2.grafana.net/otlp",
+    "GRAFANA_CLOUD_INSTANCE_ID": "123456",
+    "GRAFANA_CLOUD_API_KEY": "glc_hush",
+}
+GATEWAY = "https://otlp-gateway-<zone>.grafana.net/otlp"
+PAGE = (Path(__file__).parents[2] / "docs" / "backends.md").read_text()
+PLACES = (
+    "https://cloud.langfuse.com (EU), https://us.cloud.langfuse.com (US) or the address of your "
+    "own server"
+)
+
+
+def basic(user: str, password: str) -> str:
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
+@pytest.fixture(autouse=True)
+def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in os.environ:
+        if name.startswith(("OTEL_", "LANGFUSE_", "GRAFANA_")):
+            monkeypatch.delenv(name)
+
+
+@pytest.mark.parametrize(
+    ("variables", "url"),
+    [
+        ({}, "https://cloud.langfuse.com"),
+        ({"LANGFUSE_BASE_URL": "https://us.cloud.langfuse.com"}, "https://us.cloud.langfuse.com"),
+        ({"LANGFUSE_HOST": "http://langfuse.internal:3000/"}, "http://langfuse.internal:3000"),
+        ({"LANGFUSE_BASE_URL": "https://a", "LANGFUSE_HOST": "https://b"}, "https://a"),
+        ({"LANGFUSE_BASE_URL": "https://tools.example/lf"}, "https://tools.example/lf"),
+    ],
+)
+def test_where_langfuse_is(variables: dict[str, str], url: str) -> None:
+    """EU by default; US and a server of one's own by Langfuse's usual variables."""
+    target = presets.target_of("langfuse", "TRACES", {**KEYS, **variables})
+    assert target.url == f"{url}/api/public/otel/v1/traces"
+
+
+def test_how_langfuse_is_told_who_sends() -> None:
+    """Basic authentication, and the header without which spans are minutes late."""
+    headers = presets.target_of("langfuse", "TRACES", KEYS).headers
+    assert headers["authorization"] == basic("pk-lf-1", "sk-lf-hush")
+    assert headers["x-langfuse-ingestion-version"] == "4"
+
+
+@pytest.mark.parametrize("signal", ["TRACES", "METRICS"])
+def test_where_grafana_cloud_is(signal: str) -> None:
+    """The gateway takes both signals, each at its path, as the instance with its token."""
+    target = presets.target_of("grafana_cloud", signal, GRAFANA)
+    assert target.url == (
+        f"https://otlp-gateway-prod-eu-west-2.grafana.net/otlp/v1/{signal.lower()}"
+    )
+    assert dict(target.headers) == {"authorization": basic("123456", "glc_hush")}
+
+
+@pytest.mark.parametrize(
+    ("variables", "problem"),
+    [
+        (
+            {"LANGFUSE_SECRET_KEY": " "},
+            "langfuse is named as an exporter and LANGFUSE_SECRET_KEY is not set; copy both keys "
+            "from the project's settings in Langfuse",
+        ),
+        (
+            {"LANGFUSE_PUBLIC_KEY": ""},
+            "langfuse is named as an exporter and LANGFUSE_PUBLIC_KEY is not set; copy both keys "
+            "from the project's settings in Langfuse",
+        ),
+        (
+            {"LANGFUSE_PUBLIC_KEY": "sk-lf-hush"},
+            "LANGFUSE_PUBLIC_KEY=sk-lf-…: that is the other key of the pair, nothing is sent to "
+            "Langfuse; write the one that begins with pk-lf- into LANGFUSE_PUBLIC_KEY and the one "
+            "that begins with sk-lf- into LANGFUSE_SECRET_KEY",
+        ),
+        (
+            {"LANGFUSE_BASE_URL": "cloud.langfuse.com"},
+            "LANGFUSE_BASE_URL=cloud.langfuse.com: not an address that begins with https:// or "
+            f"http://, nothing can be sent there; write {PLACES}",
+        ),
+        (
+            {"LANGFUSE_HOST": "us"},
+            "LANGFUSE_HOST=us: not an address that begins with https:// or http://, nothing can "
+            f"be sent there; write {PLACES}",
+        ),
+        (
+            {"LANGFUSE_BASE_URL": "https://langfuse:three"},
+            "LANGFUSE_BASE_URL=https://langfuse:three: Port could not be cast to integer value as "
+            f"'three', nothing can be sent there; write {PLACES}",
+        ),
+        (
+            {"LANGFUSE_BASE_URL": "https://cloud.langfuse.com/api/public/otel"},
+            "LANGFUSE_BASE_URL=https://cloud.langfuse.com/api/public/otel: the path "
+            "/api/public/otel/v1/traces is added to it, nothing is sent there; write "
+            "LANGFUSE_BASE_URL=https://cloud.langfuse.com",
+        ),
+        (
+            {"LANGFUSE_BASE_URL": "https://cloud.langfuse.com/api/public/otel/v1/traces/"},
+            "LANGFUSE_BASE_URL=https://cloud.langfuse.com/api/public/otel/v1/traces: the path "
+            "/api/public/otel/v1/traces is added to it, nothing is sent there; write "
+            "LANGFUSE_BASE_URL=https://cloud.langfuse.com",
+        ),
+        (
+            {"LANGFUSE_BASE_URL": "https://pk-lf-1:sk-lf-hush@cloud.langfuse.com"},
+            "LANGFUSE_BASE_URL=https://cloud.langfuse.com: holds more than host and path (not "
+            "shown), nothing is sent there; leave out user, password, query and fragment, the "
+            "keys have their own variables",
+        ),
+    ],
+)
+def test_what_is_said_of_langfuses_variables(variables: dict[str, str], problem: str) -> None:
+    """Which variable, its value unless it is a secret, and what to write."""
+    with pytest.raises(PresetError) as raised:
+        presets.target_of("langfuse", "TRACES", {**KEYS, **variables})
+    assert str(raised.value) == problem
+    assert "hush" not in problem
+
+
+@pytest.mark.parametrize(
+    ("variables", "problem"),
+    [
+        (
+            {"GRAFANA_CLOUD_API_KEY": ""},
+            "grafana_cloud is named as an exporter and GRAFANA_CLOUD_API_KEY is not set; copy it "
+            "from the OpenTelemetry tile of your stack at grafana.com",
+        ),
+        (
+            {"GRAFANA_CLOUD_INSTANCE_ID": "mystack"},
+            "GRAFANA_CLOUD_INSTANCE_ID: not a number, nothing is sent to Grafana Cloud; copy it "
+            "from the OpenTelemetry tile of your stack at grafana.com, it looks like 123456",
+        ),
+        (
+            {"GRAFANA_CLOUD_API_KEY": "glsa_hush"},
+            "GRAFANA_CLOUD_API_KEY=glsa_…: a service account's token, which the gateway refuses; "
+            "write an access policy's (glc_…) with the scopes traces:write and metrics:write",
+        ),
+        (
+            {"GRAFANA_CLOUD_OTLP_ENDPOINT": f"{GRAFANA['GRAFANA_CLOUD_OTLP_ENDPOINT']}/v1/traces"},
+            "GRAFANA_CLOUD_OTLP_ENDPOINT=https://otlp-gateway-prod-eu-west-2.grafana.net/otlp"
+            "/v1/traces: the path of each signal is added to it, nothing is sent there; write "
+            "GRAFANA_CLOUD_OTLP_ENDPOINT=https://otlp-gateway-prod-eu-west-2.grafana.net/otlp",
+        ),
+        (
+            {"GRAFANA_CLOUD_OTLP_ENDPOINT": "https://mystack.grafana.net"},
+            "GRAFANA_CLOUD_OTLP_ENDPOINT=https://mystack.grafana.net: not the OTLP gateway of a "
+            f"stack, nothing is sent there; write GRAFANA_CLOUD_OTLP_ENDPOINT={GATEWAY}",
+        ),
+        (
+            {"GRAFANA_CLOUD_OTLP_ENDPOINT": "https://otlp-gateway-prod-eu-west-2.grafana.net"},
+            "GRAFANA_CLOUD_OTLP_ENDPOINT=https://otlp-gateway-prod-eu-west-2.grafana.net: not the "
+            "OTLP gateway of a stack, nothing is sent there; write "
+            f"GRAFANA_CLOUD_OTLP_ENDPOINT={GATEWAY}",
+        ),
+        (
+            {"GRAFANA_CLOUD_OTLP_ENDPOINT": "otlp-gateway-prod-eu-west-2.grafana.net:443"},
+            "GRAFANA_CLOUD_OTLP_ENDPOINT=otlp-gateway-prod-eu-west-2.grafana.net:443: not an "
+            "address that begins with https:// or http://, nothing can be sent there; write "
+            f"{GATEWAY}",
+        ),
+    ],
+)
+def test_what_is_said_of_grafanas_variables(variables: dict[str, str], problem: str) -> None:
+    """Which variable, its value unless it is a secret, and what to write."""
+    with pytest.raises(PresetError) as raised:
+        presets.target_of("grafana_cloud", "METRICS", {**GRAFANA, **variables})
+    assert str(raised.value) == problem
+    assert "hush" not in problem
+
+
+def test_langfuse_takes_no_metrics() -> None:
+    """It answers 200 and keeps nothing, so it is refused here, in the words of the start line."""
+    target = exporters.destination("langfuse", "METRICS", Settings(), KEYS)
+    assert str(target) == "langfuse"
+    with pytest.raises(ExporterError) as raised:
+        exporters.load(target, "METRICS")
+    assert str(raised.value) == (
+        "OTEL_METRICS_EXPORTER=langfuse: Langfuse takes traces only, none are sent there; write "
+        "OTEL_METRICS_EXPORTER=prometheus to be scraped, otlp for a Collector, grafana_cloud, or "
+        "none"
+    )
+
+
+def test_no_secret_in_what_can_be_printed() -> None:
+    """Neither a target nor a destination shows a header."""
+    target = presets.target_of("langfuse", "TRACES", KEYS)
+    destination = exporters.destination("langfuse", "TRACES", Settings(), KEYS)
+    shown = f"{target!r} {target} {destination!r} {destination}"
+    for secret in ("hush", basic("pk-lf-1", "sk-lf-hush").removeprefix("Basic ")):
+        assert secret not in shown
+    assert str(destination) == (
+        "langfuse(http/protobuf https://cloud.langfuse.com/api/public/otel/v1/traces)"
+    )
+
+
+def test_every_variable_is_on_the_page() -> None:
+    """What can be set is what a reader is told to set."""
+    variables = [
+        value
+        for name, value in vars(presets).items()
+        if name.startswith(("LANGFUSE_", "GRAFANA_")) and isinstance(value, str) and value.isupper()
+    ]
+    assert len(variables) == 7
+    for variable in (*variables, *presets.LANGFUSE_ADDRESSES):
+        assert variable in PAGE
+    for name in presets.NAMES:
+        assert f"export OTEL_TRACES_EXPORTER={name}\n" in PAGE
+
+
+# --- over the wire -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def receiver() -> Iterator[OtlpReceiver]:
+    """Stands where the gateway is."""
+    with OtlpReceiver() as started:
+        yield started
+
+
+@pytest.fixture
+def other_destination(receiver: OtlpReceiver, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Variables of another destination beside Grafana Cloud's, with a key and wishes of its own."""
+    variables = {
+        **GRAFANA,
+        "GRAFANA_CLOUD_OTLP_ENDPOINT": receiver.endpoint,
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9",
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://127.0.0.1:9/v1/traces",
+        "OTEL_EXPORTER_OTLP_HEADERS": "x-other-key=hush",
+        "OTEL_EXPORTER_OTLP_CERTIFICATE": "/nowhere/ca.pem",
+        "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE": "delta",
+    }
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    return variables
+
+
+def test_both_signals_arrive_and_nothing_of_another_destination_with_them(
+    receiver: OtlpReceiver, other_destination: dict[str, str]
+) -> None:
+    """Its own path and credentials, cumulative whatever else is preferred, the variables intact."""
+    settings = Settings()
+    spans = exporters.make(exporters.destination("grafana_cloud", "TRACES", settings), "TRACES")
+    metrics = exporters.make(exporters.destination("grafana_cloud", "METRICS", settings), "METRICS")
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(spans))
+    provider.get_tracer("t").start_span("s").end()
+    meters = MeterProvider([PeriodicExportingMetricReader(metrics)], shutdown_on_exit=False)
+    meters.get_meter("t").create_counter("c").add(1)
+    meters.force_flush()
+    meters.shutdown()
+    provider.shutdown()
+
+    assert {request.path for request in receiver.requests} == {"/v1/traces", "/v1/metrics"}
+    for request in receiver.requests:
+        assert request.headers["authorization"] == basic("123456", "glc_hush")
+        assert request.headers["content-encoding"] == "gzip"
+        assert "x-other-key" not in request.headers
+    (metric,) = receiver.metric_requests[0].resource_metrics[0].scope_metrics[0].metrics
+    assert metric.sum.aggregation_temporality == 2, "cumulative"
+    assert {name: os.environ[name] for name in other_destination} == other_destination
+
+
+def test_the_commands_exporters_never_raise() -> None:
+    """A configurator that raises loads no instrumentation: what is wrong is said by the worker."""
+    spans, metrics = presets.GrafanaCloudSpanExporter(), presets.GrafanaCloudMetricExporter()
+    assert spans.export([]) is SpanExportResult.FAILURE
+    assert metrics.export(MetricsData([])) is MetricExportResult.FAILURE
+    assert presets.LangfuseSpanExporter().export([]) is SpanExportResult.SUCCESS
+    spans.shutdown()
+    metrics.shutdown()
+
+
+def test_the_commands_provider_sends_to_grafana_cloud_too(
+    receiver: OtlpReceiver, other_destination: dict[str, str]
+) -> None:
+    """Spans and metrics of other instrumentations, which are on its global providers."""
+    assert other_destination
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(presets.GrafanaCloudSpanExporter()))
+    provider.get_tracer("t").start_span("s").end()
+    reader = PeriodicExportingMetricReader(presets.GrafanaCloudMetricExporter())
+    meters = MeterProvider([reader], shutdown_on_exit=False)
+    meters.get_meter("t").create_counter("c").add(1)
+    meters.shutdown()
+    assert [span.name for span in receiver.spans] == ["s"]
+    assert len(receiver.metric_requests) == 1
