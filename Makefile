@@ -10,7 +10,13 @@ VENV := $(CACHE)/venv-$(KEY)
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest -p no:cacheprovider
 
-.PHONY: help demo test lint test-unit test-contract test-integration test-system bench picture clean
+# Arize Phoenix has pins of its own, and so an environment of its own.
+PHOENIX_KEY := $(shell { cat requirements-phoenix.txt; $(PYTHON) --version; } | sha256sum | cut -c1-12)
+PHOENIX_VENV := $(CACHE)/phoenix-$(PHOENIX_KEY)
+export PHOENIX_BINARY ?= $(PHOENIX_VENV)/bin/phoenix
+
+.PHONY: help demo test lint test-unit test-contract test-integration test-system test-backends \
+	collector bench picture picture-phoenix clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -25,7 +31,22 @@ $(VENV)/ready:
 	@$(BIN)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-.PHONY: tools servers
+$(PHOENIX_VENV)/ready:
+	@echo "setting up $(PHOENIX_VENV): Arize Phoenix, 900 MB"
+	@rm -rf "$(PHOENIX_VENV)" && mkdir -p "$(CACHE)"
+	@$(PYTHON) -m venv "$(PHOENIX_VENV)"
+	@$(PHOENIX_VENV)/bin/pip install -q --disable-pip-version-check -c requirements-phoenix.txt arize-phoenix
+	@touch $@
+
+.PHONY: tools servers backends
+# What cannot be had is named here; its tests then say what was not run, and fail under CI.
+backends:
+	-@$(call need,amtool,prometheus-alertmanager)
+	-@$(call need,kubectl,kubernetes-client)
+	-@$(call need,chromium,chromium)
+	-@$(PYTHON) collector-config/build.py >/dev/null
+	-@$(MAKE) --no-print-directory $(PHOENIX_VENV)/ready
+
 tools:
 	@$(call need,espeak-ng,espeak-ng)
 
@@ -43,7 +64,7 @@ need = command -v $(1) >/dev/null || { \
 demo: $(VENV)/ready tools ## five calls at once on real speech, each shown as a waterfall
 	@cd examples/dental_receptionist && $(BIN)/python demo.py
 
-test: lint test-unit test-contract test-integration test-system ## all of the tests
+test: lint test-unit test-contract test-integration test-system test-backends ## all of the tests
 
 lint: $(VENV)/ready ## ruff and mypy --strict
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
@@ -60,11 +81,21 @@ test-integration: $(VENV)/ready tools ## real livekit-agents in real processes
 test-system: $(VENV)/ready tools servers ## real servers
 	@$(PYTEST) tests/system
 
+test-backends: $(VENV)/ready tools servers backends ## real backends, and what they show
+	@$(PYTEST) tests/backends
+
+collector: ## build the OpenTelemetry Collector that the tests run, once
+	@$(PYTHON) collector-config/build.py
+
 bench: $(VENV)/ready tools ## ratios side by side, medians
 	@for bench in benchmarks/bench_*.py; do $(BIN)/python $$bench; done
 
 picture: $(VENV)/ready tools ## draw the README's waterfall from a real call
 	@cd examples/dental_receptionist && PICTURE=../../docs/call.svg $(BIN)/python demo.py
 
-clean: ## remove the cached environment
-	@rm -rf "$(VENV)"
+picture-phoenix: $(VENV)/ready tools $(PHOENIX_VENV)/ready ## photograph a real call in Arize Phoenix for the README
+	@$(call need,chromium,chromium)
+	@PYTHONPATH=tests:examples/dental_receptionist $(BIN)/python -B -m backends.picture docs/phoenix.png
+
+clean: ## remove the cached environments
+	@rm -rf "$(VENV)" "$(PHOENIX_VENV)"
