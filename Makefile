@@ -16,7 +16,7 @@ PHOENIX_VENV := $(CACHE)/phoenix-$(PHOENIX_KEY)
 export PHOENIX_BINARY ?= $(PHOENIX_VENV)/bin/phoenix
 
 .PHONY: help demo test lint test-unit test-contract test-integration test-system test-backends \
-	collector bench picture picture-phoenix clean
+	collector dashboards bench picture picture-phoenix picture-dashboards clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -87,6 +87,9 @@ test-backends: $(VENV)/ready tools servers backends ## real backends, and what t
 collector: ## build the OpenTelemetry Collector that the tests run, once
 	@$(PYTHON) collector-config/build.py
 
+dashboards: $(VENV)/ready ## build the Grafana dashboards' JSON
+	@$(BIN)/python -B collector-config/grafana/generate.py
+
 bench: $(VENV)/ready tools ## ratios side by side, medians
 	@for bench in benchmarks/bench_*.py; do $(BIN)/python $$bench; done
 
@@ -96,6 +99,9 @@ picture: $(VENV)/ready tools ## draw the README's waterfall from a real call
 picture-phoenix: $(VENV)/ready tools $(PHOENIX_VENV)/ready ## photograph a real call in Arize Phoenix for the README
 	@$(call need,chromium,chromium)
 	@PYTHONPATH=tests:examples/dental_receptionist $(BIN)/python -B -m backends.picture docs/phoenix.png
+
+picture-dashboards: $(VENV)/ready tools servers ## draw the README's dashboards from real calls
+	@PYTHONPATH=tests:examples/dental_receptionist $(BIN)/python -B -m backends.dashboard_pictures docs
 
 clean: ## remove the cached environments
 	@rm -rf "$(VENV)" "$(PHOENIX_VENV)"

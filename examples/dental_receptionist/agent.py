@@ -1,6 +1,9 @@
 # Copyright The opentelemetry-instrumentation-livekit-agents Authors
 # SPDX-License-Identifier: Apache-2.0
-"""A dental receptionist: a voice agent as anybody would write it, and one line of telemetry."""
+"""A dental receptionist: a voice agent as anybody would write it, and one line of telemetry.
+
+And what its calls are worth: the goal that they can reach, and what they are about.
+"""
 
 from __future__ import annotations
 
@@ -22,9 +25,15 @@ from livekit.plugins import openai
 from offline.callers import CALLERS, place_call
 from offline.stt import PocketsphinxSTT
 from offline.tts import EspeakTTS
-from opentelemetry.instrumentation.livekit_agents import instrument
+from opentelemetry.instrumentation.livekit_agents import business, instrument
 
 instrument()
+business.declare_outcomes(default="inquiry")
+business.declare_conversion("bookings", outcome="booking", description="Appointments booked.")
+business.declare_label("intent", ("booking", "billing", "other"))
+
+DOLLARS = {"cleaning": 90}
+"""What the clinic charges."""
 
 
 class AppointmentBook:
@@ -54,6 +63,7 @@ class DentalReceptionist(Agent):
         self._book = AppointmentBook()
 
     async def on_enter(self) -> None:
+        business.label("intent", "other")  # until the caller asks for something
         await self.session.generate_reply(instructions="Greet the caller and offer your help.")
 
     @function_tool
@@ -63,6 +73,7 @@ class DentalReceptionist(Agent):
         Args:
             day: The day, such as "tomorrow" or "friday".
         """
+        business.label("intent", "booking")
         times = await self._book.look_up(day)
         return f"free on {day}: {', '.join(times)}" if times else f"nothing is free on {day}"
 
@@ -78,7 +89,18 @@ class DentalReceptionist(Agent):
             await self._book.enter(day, time)
         except ConnectionError as error:
             raise ToolError(f"not booked: {error}") from error
+        business.convert("bookings", value=DOLLARS["cleaning"], currency="USD")
         return f"booked: {day} at {time}"
+
+    @function_tool
+    async def look_up_price(self, treatment: str) -> str:
+        """Look up what a treatment costs.
+
+        Args:
+            treatment: The treatment, such as "cleaning".
+        """
+        business.label("intent", "billing")
+        return f"{DOLLARS[treatment]} dollars" if treatment in DOLLARS else "no price is known"
 
 
 def prewarm(process: JobProcess) -> None:
@@ -86,7 +108,8 @@ def prewarm(process: JobProcess) -> None:
     process.userdata["stt"].prewarm()
 
 
-server = AgentServer(setup_fnc=prewarm)
+# on a busy machine a recogniser takes longer to load than the default of 10 s
+server = AgentServer(setup_fnc=prewarm, initialize_process_timeout=60)
 
 
 @server.rtc_session(agent_name="dental-receptionist")

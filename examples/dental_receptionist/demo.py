@@ -4,7 +4,8 @@
 
 Shows what is said while it runs; at the end each call as a waterfall, the spans that an OTLP
 receiver got against those that were made, and the key figures of the calls as the worker's own
-``/metrics`` has them. Ends with 0 where every span arrived and every call was counted, else with 1.
+``/metrics`` has them. Ends with 0 where every span arrived, every call was counted, and bookings
+and costs are what the calls came to, else with 1.
 
 With ``OTEL_EXPORTER_OTLP_ENDPOINT`` set the spans go there instead and cannot be compared. With
 ``OTEL_METRICS_EXPORTER`` set to a list without ``prometheus`` there are no figures to read. With
@@ -30,7 +31,9 @@ import urllib.request
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
+from string import Template
 from typing import Any
+from urllib.parse import urlsplit
 
 import kpis
 from offline import tally
@@ -47,6 +50,8 @@ _ENDPOINT_VARIABLE = "OTEL_EXPORTER_OTLP_ENDPOINT"
 _METRICS_VARIABLE = "OTEL_METRICS_EXPORTER"
 _SCRAPE_HOST_VARIABLE = "OTEL_EXPORTER_PROMETHEUS_HOST"
 _SCRAPE_PORT_VARIABLE = "OTEL_EXPORTER_PROMETHEUS_PORT"
+_PRICES_VARIABLE = "OTEL_INSTRUMENTATION_LIVEKIT_AGENTS_PRICES"
+_PRICES = Path(__file__).parent / "offline" / "prices.toml"
 _LONGEST_ROUND_SECONDS = 120
 _LONGEST_COUNT_SECONDS = 10
 _OTLP_ERROR_STATUS = 2
@@ -252,6 +257,14 @@ def _receiver() -> Iterator[OtlpReceiver | None]:
         yield receiver
 
 
+def _write_prices(folder: Path, chat_url: str) -> Path:
+    """Write the stand-ins' prices, with the address by which the model's provider is known."""
+    prices = folder / _PRICES.name
+    address = urlsplit(chat_url).netloc
+    prices.write_text(Template(_PRICES.read_text()).substitute(chat_server=address))
+    return prices
+
+
 def _keep_proxies_off_loopback() -> None:
     for name in ("NO_PROXY", "no_proxy"):
         hosts = [host for host in (os.environ.get(name), "127.0.0.1", "localhost") if host]
@@ -299,6 +312,7 @@ async def demo(folder: Path) -> bool:
             "OPENAI_API_KEY": "none",
         }
         os.environ.setdefault("OTEL_SERVICE_NAME", "dental-receptionist")
+        os.environ.setdefault(_PRICES_VARIABLE, str(_write_prices(folder, chat.base_url)))
         sounds = Ledger(ledger)
         async with _worker():
             for calls in itertools.count(len(CALLERS), len(CALLERS)):

@@ -12,12 +12,20 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 SESSIONS = "agent_sessions_total"
+BOOKINGS = "agent_bookings_total"
+CONVERSION_VALUE = "agent_conversion_value_total"
 SESSION_DURATION = "agent_session_duration_seconds"
+SESSION_COST = "agent_session_cost_dollars"
+COST = "agent_cost_dollars_total"
+UNPRICED = "agent_unpriced_usage_total"
 TURN_LATENCY = "agent_turn_latency_seconds"
 STAGE_DURATION = "agent_turn_stage_duration_seconds"
 TOOL_CALLS = "agent_tool_calls_total"
 TOOL_DURATION = "agent_tool_call_duration_seconds"
 INTERRUPTIONS = "agent_interruptions_total"
+
+BOOKED = "booking"
+"""The outcome of a call that came to a booking."""
 
 LARGEST_OTHER = 0.05
 """The part of turn latency that no stage may claim."""
@@ -51,8 +59,13 @@ class Scrape:
 
     def mean(self, name: str) -> float:
         """Return the mean of what a histogram has seen; NaN where it has seen nothing."""
-        count = self.total(f"{name}_count")
-        return self.total(f"{name}_sum") / count if count else math.nan
+        return self.mean_by(name).get((), math.nan)
+
+    def mean_by(self, name: str, *labels: str) -> dict[tuple[str, ...], float]:
+        """Return the means of what a histogram has seen by some of its labels."""
+        sums = self.sum_by(f"{name}_sum", *labels)
+        counts = self.sum_by(f"{name}_count", *labels)
+        return {key: sums[key] / count for key, count in counts.items() if count}
 
     def quantile(self, rank: float, name: str) -> float:
         """Return a quantile of all series of a histogram together, ``rank`` being 0 to 1."""
@@ -96,6 +109,13 @@ def shortcomings(scrape: Scrape, calls: int) -> list[str]:
     found = []
     if (sessions := scrape.total(SESSIONS)) != calls:
         found.append(f"{SESSIONS} is {sessions:g} after {calls} calls")
+    booked = scrape.sum_by(SESSIONS, "outcome").get((BOOKED,), 0.0)
+    if (bookings := scrape.total(BOOKINGS)) != booked:
+        found.append(f"{BOOKINGS} is {bookings:g}, {booked:g} calls have the outcome {BOOKED}")
+    # a call's cost is recorded at its end, each use of a model as it is paid for
+    of_calls, of_uses = scrape.total(f"{SESSION_COST}_sum"), scrape.total(COST)
+    if not math.isclose(of_calls, of_uses, abs_tol=1e-9):
+        found.append(f"calls cost {of_calls} dollars, what they used {of_uses}")
     # NaN, where nothing was counted, is not within the limit either
     if not (share := other_share(scrape)) <= LARGEST_OTHER:
         found.append(
@@ -115,9 +135,26 @@ def table(scrape: Scrape) -> str:
 
 def _rows(scrape: Scrape) -> Iterator[tuple[str, list[tuple[str, str]]]]:
     yield SESSIONS, _counts(scrape, SESSIONS, "outcome")
+    conversion = scrape.total(BOOKINGS) / (scrape.total(SESSIONS) or math.nan)
+    bookings = f"{scrape.total(BOOKINGS):g}"
+    yield BOOKINGS, [(bookings, "calls"), (_percent(conversion), "conversion rate")]
+    yield CONVERSION_VALUE, _counts(scrape, CONVERSION_VALUE, "currency", "conversion")
     calls = f"{scrape.total(f'{SESSION_DURATION}_count'):g}"
     mean = _seconds(scrape.mean(SESSION_DURATION))
-    yield SESSION_DURATION, [(calls, "calls"), (mean, "mean")]
+    by_intent = _largest_first(scrape.mean_by(SESSION_DURATION, "intent").items())
+    yield (
+        SESSION_DURATION,
+        [(calls, "calls"), (mean, "average handle time")]
+        + [(_seconds(value), f"intent {intent}") for (intent,), value in by_intent if intent],
+    )
+    cost = _dollars(scrape.mean(SESSION_COST))
+    yield SESSION_COST, [(cost, "cost per call")]
+    by_component = _largest_first(scrape.sum_by(COST, "component").items())
+    yield (
+        COST,
+        [(_dollars(value), component) for (component,), value in by_component] or [("0", "")],
+    )
+    yield UNPRICED, _counts(scrape, UNPRICED, "component", "model")
     latencies = [(f"{scrape.total(f'{TURN_LATENCY}_count'):g}", "turns")]
     for percent in _PERCENTILES:
         value = _seconds(scrape.quantile(percent / 100, TURN_LATENCY))
@@ -137,7 +174,7 @@ def _counts(scrape: Scrape, name: str, *labels: str) -> list[tuple[str, str]]:
 def _shares(durations: Mapping[tuple[str, ...], float]) -> list[tuple[str, str]]:
     total_s = sum(durations.values()) or math.nan
     return [
-        (f"{duration_s / total_s:.1%}", " ".join(key))
+        (_percent(duration_s / total_s), " ".join(key))
         for key, duration_s in _largest_first(durations.items())
         if duration_s or key == ("other",)
     ] or [("0", "")]
@@ -151,3 +188,11 @@ def _largest_first(
 
 def _seconds(value: float) -> str:
     return "none" if math.isnan(value) else f"{value:.2f} s"
+
+
+def _dollars(value: float) -> str:
+    return "none" if math.isnan(value) else f"${value:.4f}"
+
+
+def _percent(value: float) -> str:
+    return "none" if math.isnan(value) else f"{value:.1%}"

@@ -59,9 +59,10 @@ def _assert_said_once(run: Run, *parts: str) -> None:
         "OTEL_INSTRUMENTATION_LIVEKIT_AGENTS_FLUSH_TIMEOUT=soon: not a number of seconds above 0 "
         "and up to 8, 2 is used; write for example 2",
         "OTEL_INSTRUMENTATION_LIVEKIT_AGENTS_DISABLED_PARTS=flushh: no such part, it is passed "
-        "over; use any of attributes, flush, interruptions, stt_request",
+        "over; use any of attributes, flush, interruptions, span_diet, stt_request",
         "OTEL_TRACES_EXPORTER=otpl: no exporter of that name is installed, it is left out; use "
-        "any of console, livekit_waterfall, none, otlp, otlp_proto_grpc, otlp_proto_http",
+        "any of console, grafana_cloud, langfuse, livekit_waterfall, none, otlp, otlp_proto_grpc, "
+        "otlp_proto_http",
         "OTEL_EXPORTER_PROMETHEUS_PORT=ninety: cannot serve metrics on localhost:ninety",
     ],
     ids=["protocol", "content", "flush timeout", "part", "exporter", "port"],
@@ -317,7 +318,7 @@ def test_livekit_that_is_too_old_for_the_command(tmp_path: Path) -> None:
             {"disabled_parts": ["flushh"]},
             ValueError,
             "disabled_parts=['flushh']: no such part; use any of attributes, flush, "
-            "interruptions, stt_request",
+            "interruptions, span_diet, stt_request",
         ),
         (
             {"disabled_parts": "flush"},

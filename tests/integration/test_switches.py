@@ -26,6 +26,7 @@ _WRAPPED = {
     "livekit.agents.worker.AgentServer.run",
     "livekit.agents.ipc.job_proc_lazy_main._JobProc._run_job_task",
     "livekit.agents.voice.agent_session.AgentSession.start",
+    "livekit.api.sip_service.SipService.transfer_sip_participant",
     "opentelemetry.trace.set_tracer_provider",
 }
 """Some of what is replaced while we are on."""
@@ -85,6 +86,25 @@ def test_uninstrument_puts_every_object_back(steps: str) -> None:
     assert set(found["wrapped"]) >= _WRAPPED
     assert found["changed"] == []
     assert found["provider kept"]
+
+
+@pytest.mark.parametrize(
+    ("steps", "wraps"),
+    [
+        ("workflows,instrument,uninstrument", True),
+        ("instrument,workflows,uninstrument", True),
+        ("instrument,uninstrument,workflows", False),
+        ("instrument,uninstrument,instrument,workflows,uninstrument", True),
+    ],
+)
+def test_what_livekit_imports_late_is_put_back(steps: str, wraps: bool) -> None:
+    """Warm transfers are observed where they are used, while we are on, and no longer."""
+    found = _identities(steps)
+
+    warm = "livekit.agents.beta.workflows.warm_transfer.WarmTransferTask._merge_calls"
+    assert (warm in found["wrapped"]) == wraps
+    assert found["left wrapped"] == []
+    assert found["wrapped twice"] == []
 
 
 def test_uninstrument_undoes_the_command() -> None:

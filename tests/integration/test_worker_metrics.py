@@ -333,6 +333,27 @@ def test_livekits_own_metrics_are_counted_to_the_last(counted: Counted) -> None:
         }
 
 
+def test_how_deliveries_go_outlives_the_jobs(counted: Counted) -> None:
+    """Whether spans get through is known when no call is on, and how long ago they last did."""
+    if "prometheus" not in counted.exporters or not counted.traced:
+        return
+    up = {
+        sample.labels["destination"]: sample.value
+        for sample in samples(counted.scraped)
+        if sample.name == "agent_telemetry_up"
+    }
+    [traces] = [name for name in up if "/v1/traces" in name]
+    assert up[traces] == 1
+    ages = [
+        sample.value
+        for sample in samples(counted.scraped)
+        if sample.name == "agent_telemetry_export_age_seconds"
+        and sample.labels["destination"] == traces
+    ]
+    assert len(ages) == 1
+    assert 0 <= ages[0] < 120
+
+
 def test_nothing_of_opentelemetry_complains(counted: Counted) -> None:
     """Neither we, nor an exporter that was set up beside ours and should not be sending.
 

@@ -1,29 +1,11 @@
 # Copyright The opentelemetry-instrumentation-livekit-agents Authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""The record of a call, and its outcome."""
+"""The record of a call."""
 
 from __future__ import annotations
 
-import pytest
-
-from opentelemetry.instrumentation.livekit_agents.call.outcome import OutcomeRules
 from opentelemetry.instrumentation.livekit_agents.call.record import Call, FinalTranscript
-
-
-@pytest.mark.parametrize(
-    ("call", "expected"),
-    [
-        (Call("1", close_reason="job_shutdown", times_heard=3), "completed"),
-        (Call("1", close_reason="participant_disconnected", times_heard=1), "abandoned"),
-        (Call("1", close_reason="participant_disconnected", times_heard=2), "completed"),
-        (Call("1", close_reason="participant_disconnected", failed=True), "error"),
-        (Call("1"), "completed"),
-    ],
-)
-def test_outcome(call: Call, expected: str) -> None:
-    """The first rule that applies gives the outcome."""
-    assert OutcomeRules().outcome_of(call) == expected
 
 
 def test_a_turn_takes_its_transcripts_and_leaves_none() -> None:

@@ -16,7 +16,9 @@ from opentelemetry.instrumentation.livekit_agents.livekit.metric_fields import H
 from opentelemetry.instrumentation.livekit_agents.semconv import Metric
 from opentelemetry.instrumentation.livekit_agents.worker.naming import family_name
 
-PAGE = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text()
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "metrics.md").read_text()
+README = (ROOT / "README.md").read_text()
 
 
 def scraped_name(metric: Metric) -> str:
@@ -49,6 +51,15 @@ def metrics_table() -> str:
             f"| `{scraped_name(metric)}` | `{metric.name}` | {kind} | {labels} "
             f"| {metric.description} |"
         )
+    return "\n".join(rows)
+
+
+def glance_table() -> str:
+    """The README's table of our own metrics."""
+    rows = ["| on a scrape | labels | what it says |", "|---|---|---|"]
+    for metric in semconv.METRICS:
+        labels = ", ".join(f"`{label}`" for label in metric.labels) + " +" * metric.of_call
+        rows.append(f"| `{scraped_name(metric)}` | {labels} | {metric.description} |")
     return "\n".join(rows)
 
 
@@ -85,8 +96,9 @@ def places(home: Home, component: str) -> Iterator[str]:
 
 
 def table_on_page(title: str) -> str:
-    """What stands on the page between a comment and the next."""
-    found = re.search(rf"<!-- {re.escape(title)} -->\n(.*?)\n?<!-- end -->", PAGE, re.DOTALL)
+    """What stands between a comment and the next, on the page or in the README."""
+    both = PAGE + README
+    found = re.search(rf"<!-- {re.escape(title)} -->\n(.*?)\n?<!-- end -->", both, re.DOTALL)
     assert found is not None
     return found[1]
 
@@ -96,8 +108,9 @@ def table_on_page(title: str) -> str:
     [
         ("table of metrics: from semconv.METRICS", metrics_table()),
         ("table of fields: from livekit.metric_fields.HOMES", fields_table()),
+        ("metrics at a glance: from semconv.METRICS", glance_table()),
     ],
-    ids=["metrics", "fields"],
+    ids=["metrics", "fields", "glance"],
 )
 def test_a_table_is_what_the_code_says(title: str, table: str) -> None:
     assert table_on_page(title) == table, f"put this under <!-- {title} -->:\n{table}"
@@ -110,6 +123,12 @@ def names_in(query: str) -> set[str]:
 
 
 QUERIES = re.findall(r"```promql\n(.*?)```", PAGE, re.DOTALL)
+QUERIES += [
+    line
+    for block in re.findall(r"```promql\n(.*?)```", README, re.DOTALL)
+    for line in block.splitlines()
+    if not line.startswith("#")
+]
 BOOKINGS = semconv.conversion_metric("bookings", "")
 """A conversion as the page's queries have it declared."""
 KNOWN = {name for metric in (*semconv.METRICS, BOOKINGS) for name in series_names(metric)} | {

@@ -64,6 +64,17 @@ class Say:
 
 
 @dataclass(frozen=True)
+class Wait:
+    """Be silent for so many seconds, whatever the agent does."""
+
+    seconds: float
+
+    async def perform(self, line: TelephoneLine) -> None:
+        """Wait."""
+        await asyncio.sleep(self.seconds)
+
+
+@dataclass(frozen=True)
 class Caller:
     """Somebody who rings, and what they do until they hang up.
 
@@ -75,7 +86,7 @@ class Caller:
 
     room: str
     about: str
-    steps: Sequence[Listen | Say]
+    steps: Sequence[Listen | Say | Wait]
 
     @property
     def sentences(self) -> list[str]:
@@ -137,11 +148,11 @@ _TOOL_FAILS = Caller(
 )
 _HANGS_UP = Caller(
     "call-hangs-up",
-    "hangs up early",
+    "hangs up, tired of waiting for the answer",
     (
         Listen(),
         Say("i want to change my appointment"),
-        Listen(seconds=1.0),
+        Wait(seconds=3.0),
     ),
 )
 

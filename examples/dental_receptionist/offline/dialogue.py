@@ -11,17 +11,21 @@ from __future__ import annotations
 from offline.llm_server import Reply, Rule, Script, ToolCall
 
 _THINKING = 0.35
+_THINKING_TOO_LONG = 8.0
+"""Nobody waits so long on a telephone."""
 _PER_TOKEN = 0.03
 
 
-def _say(text: str) -> Reply:
-    return Reply(text, first_token_delay=_THINKING, token_delay=_PER_TOKEN)
+def _say(text: str, thinking: float = _THINKING) -> Reply:
+    return Reply(text, first_token_delay=thinking, token_delay=_PER_TOKEN)
 
 
 def _call(name: str, **arguments: str) -> Reply:
     call = ToolCall(name, arguments)
     return Reply(tool_calls=(call,), first_token_delay=_THINKING, token_delay=_PER_TOKEN)
 
+
+_PRICE = _say("A cleaning is ninety dollars. Can I help with more?")
 
 RECEPTIONIST = Script(
     [
@@ -45,6 +49,7 @@ RECEPTIONIST = Script(
             _say("I am sorry, I cannot reach our appointment book. We will call you back."),
             tool="book_appointment",
         ),
+        Rule(_PRICE, tool="look_up_price"),
         Rule(_say("You are welcome. Goodbye!"), user="thank you"),
         Rule(_say("On Saturday we are open from ten until noon."), user="saturday"),
         Rule(
@@ -56,9 +61,15 @@ RECEPTIONIST = Script(
             user="opening hours",
         ),
         Rule(_say("We open at nine in the morning, every weekday."), user="when do you open"),
-        Rule(_say("A cleaning is ninety dollars. Can I help with more?"), user="how much"),
         Rule(
-            _say("Of course. Tell me your name, please, and the day of the appointment you have."),
+            _call("look_up_price", treatment="cleaning"), user="how much", offered="look_up_price"
+        ),
+        Rule(_PRICE, user="how much"),
+        Rule(
+            _say(
+                "Of course. Tell me your name, please, and the day of the appointment you have.",
+                thinking=_THINKING_TOO_LONG,
+            ),
             user="change my appointment",
         ),
         Rule(_call("book_appointment", day="friday", time="three"), user="friday at three"),

@@ -68,12 +68,14 @@ class Rule:
             spoken yet.
         tool: The name of the function whose result is the last message.
         result: A regular expression searched, ignoring case, in the last tool result.
+        offered: The name of a tool that the request offers.
     """
 
     reply: Reply
     user: str | None = None
     tool: str | None = None
     result: str | None = None
+    offered: str | None = None
 
     def matches(self, situation: Situation) -> bool:
         """Whether every condition of this rule holds."""
@@ -82,6 +84,8 @@ class Rule:
         ):
             return False
         if self.tool is not None and self.tool != situation.tool:
+            return False
+        if self.offered is not None and self.offered not in situation.offered:
             return False
         return self.result is None or (
             situation.tool is not None
@@ -97,15 +101,20 @@ class Situation:
         user: The last thing the user said; empty if nothing.
         tool: The function whose result came after that, if any.
         result: That result's text.
+        offered: The names of the functions that the request offers.
     """
 
     user: str = ""
     tool: str | None = None
     result: str = ""
+    offered: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, messages: Sequence[Mapping[str, Any]]) -> Situation:
-        """Read the situation off the messages of a request."""
+    def of(
+        cls, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = ()
+    ) -> Situation:
+        """Read the situation off the messages and tools of a request."""
+        offered = frozenset(each["function"]["name"] for each in tools)
         calls = {
             call["id"]: call["function"]["name"]
             for message in messages
@@ -114,10 +123,10 @@ class Situation:
         tool, result = None, ""
         for message in reversed(messages):
             if message["role"] == "user":
-                return cls(_text(message), tool, result)
+                return cls(_text(message), tool, result, offered)
             if message["role"] == "tool" and tool is None:
                 tool, result = calls.get(message["tool_call_id"], ""), _text(message)
-        return cls("", tool, result)
+        return cls("", tool, result, offered)
 
 
 @dataclass(frozen=True)
@@ -126,13 +135,15 @@ class Script:
 
     rules: Sequence[Rule]
 
-    def answer(self, messages: Sequence[Mapping[str, Any]]) -> Reply:
-        """Choose the reply to a conversation.
+    def answer(
+        self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = ()
+    ) -> Reply:
+        """Choose the reply to a conversation in which these tools are offered.
 
         Where no rule matches, the reply is an HTTP 400 that says what was asked, so that a hole
         in a script shows as an error of the caller's and never as an invented answer.
         """
-        situation = Situation.of(messages)
+        situation = Situation.of(messages, tools)
         for rule in self.rules:
             if rule.matches(situation):
                 return rule.reply
@@ -226,7 +237,7 @@ class ScriptedChatServer:
             return _error(400, f"the request is no chat completion request: {error!r}")
         self.requests.append(body)
         cached = self._count_cached_tokens(messages)
-        reply = self.script.answer(messages)
+        reply = self.script.answer(messages, body.get("tools") or ())
         await asyncio.sleep(reply.first_token_delay)
         if reply.status != 200:
             return _error(reply.status, reply.text)

@@ -291,12 +291,13 @@ class _HttpHandler(BaseHTTPRequestHandler):
             self.close_connection = True
         elif mode == "503":
             self._answer(503)
-        elif self.path not in _MESSAGES:
+        # backends have a path of their own before the signal's, which comes once
+        elif (signal := self.path[self.path.find("/v1/") :]) not in _MESSAGES:
             self._answer(404)
         elif headers.get("content-type") != "application/x-protobuf":
             self._answer(415)
         else:
-            request_type, response_type = _MESSAGES[self.path]
+            request_type, response_type = _MESSAGES[signal]
             try:
                 if headers.get("content-encoding") == "gzip":
                     body = gzip.decompress(body)

@@ -30,13 +30,17 @@ _TIMEOUT_S = 120.0
 class Gate:
     """The test's end; leaving it lets the worker end.
 
+    Args:
+        timeout_s: What the worker takes at most to come up, and to take its calls.
+
     Attributes:
         port: What to put into GATE.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, timeout_s: float = _TIMEOUT_S) -> None:
+        self._timeout_s = timeout_s
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self._listener.settimeout(_TIMEOUT_S)
+        self._listener.settimeout(timeout_s)
         self._worker: socket.socket | None = None
         self.port = int(self._listener.getsockname()[1])
 
@@ -56,7 +60,7 @@ class Gate:
     def wait_until_up(self) -> None:
         """Wait until the worker runs; it has taken no call yet."""
         self._worker, _ = self._listener.accept()
-        self._worker.settimeout(_TIMEOUT_S)
+        self._worker.settimeout(self._timeout_s)
 
     def take_calls(self) -> None:
         """Have the worker take its calls, and wait until their processes have ended."""
@@ -79,6 +83,7 @@ async def _serve(server: AgentServer, rooms: list[str]) -> None:
     await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
     if running.done():
         running.result()
+    reading = asyncio.create_task(_read_messages(server))
     test, to_test = await asyncio.open_connection("127.0.0.1", int(os.environ["GATE"]))
     if await test.read(1) == _GO:
         for first in range(0, len(rooms), AT_A_TIME):
@@ -88,6 +93,16 @@ async def _serve(server: AgentServer, rooms: list[str]) -> None:
     to_test.close()
     await server.aclose()
     await running
+    await reading
+
+
+async def _read_messages(server: AgentServer) -> None:
+    """Read what a worker has to say to LiveKit's server, which is not there.
+
+    A hundred messages later it could not end: it waits until they are sent.
+    """
+    async for _ in server._msg_chan:
+        pass
 
 
 async def _take(server: AgentServer, rooms: list[str]) -> None:

@@ -4,11 +4,13 @@
 """Takes the STEPS it is told to, and prints what they did to livekit's functions, as JSON.
 
 ``instrument``, ``instrumentor`` and ``uninstrument`` are ours; ``call`` runs a worker in threads;
-``own`` has the application give LiveKit another provider. Compared are the very objects.
+``own`` has the application give LiveKit another provider, ``workflows`` imports what LiveKit
+imports only if asked to. Compared are the very objects.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import sys
@@ -22,7 +24,7 @@ from calls import make_server, serve
 from opentelemetry import trace
 from opentelemetry.instrumentation.livekit_agents import LiveKitAgentsInstrumentor, instrument
 
-_OBSERVED = ("livekit.agents", "opentelemetry.trace")
+_OBSERVED = ("livekit.agents", "livekit.api", "opentelemetry.trace")
 
 
 def _functions() -> dict[str, object]:
@@ -62,6 +64,8 @@ def _main() -> None:
         elif step == "own":
             provider = TracerProvider()
             telemetry.set_tracer_provider(provider)
+        elif step == "workflows":
+            importlib.import_module("livekit.agents.beta.workflows.warm_transfer")
         elif step == "call":
             serve(server)
         after = _functions()
@@ -73,6 +77,11 @@ def _main() -> None:
             {
                 "changed": [name for name in before if after.get(name) is not before[name]],
                 "wrapped": sorted(wrapped),
+                "left wrapped": [
+                    name
+                    for name, value in after.items()
+                    if isinstance(value, wrapt.FunctionWrapper)
+                ],
                 "wrapped twice": [
                     name
                     for name, value in wrapped.items()

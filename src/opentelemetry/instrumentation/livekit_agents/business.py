@@ -14,6 +14,12 @@ shutdown callback::
     business.label("intent", "billing")
     business.convert("bookings", value=120, currency="EUR")
 
+and take what calls come to where you want it, in functions that get typed records::
+
+    @business.on_call_end
+    async def store(summary: business.CallSummary) -> None:
+        await database.insert(summary.to_dict())
+
 The call is found by context. Outside of one, and without instrumentation, all of it does nothing.
 
 What was not declared never becomes a label. In production it is logged once and counted as
@@ -25,21 +31,26 @@ from __future__ import annotations
 
 import inspect
 import logging
-import math
 import os
-import re
 from collections.abc import Collection, Mapping
-from typing import Final
+from typing import Final, cast
 
 from . import semconv
+from .call.currencies import CURRENCIES
 from .call.declarations import Conversion, Declarations
 from .call.events import Labelled, Measured, Rated
+from .call.summary import CallStart, CallSummary, Tool, Turn
+from .hooks import on_call_end, on_call_start, on_tool, on_turn
 from .semconv import Metric
 from .tracing import call_trace
 from .tracing.call_trace import CallTrace
 from .tracked_tool import tracked_tool
 
 __all__ = [
+    "CallStart",
+    "CallSummary",
+    "Tool",
+    "Turn",
     "convert",
     "count",
     "declare_conversion",
@@ -49,6 +60,10 @@ __all__ = [
     "declare_outcomes",
     "feedback",
     "label",
+    "on_call_end",
+    "on_call_start",
+    "on_tool",
+    "on_turn",
     "outcome",
     "record",
     "tenant",
@@ -62,22 +77,24 @@ _logger = logging.getLogger("opentelemetry.instrumentation.livekit_agents")
 declared: Final = Declarations()
 """What this process's application declared."""
 
-_CURRENCY: Final = re.compile(r"[A-Z]{3}")
-
 
 # --- declared before calls come ----------------------------------------------------------------
 
 
-def declare_outcomes(*names: str) -> None:
+def declare_outcomes(*names: str, default: str = "") -> None:
     """Allow further outcomes of calls, beside those that LiveKit itself can tell.
 
     Args:
         *names: For example ``"inquiry"``.
+        default: The outcome of a call that no rule applies to; the variable
+            ``OTEL_INSTRUMENTATION_LIVEKIT_AGENTS_DEFAULT_OUTCOME`` goes before it. Default:
+            ``completed``.
 
     Raises:
         ValueError: If a name is none.
     """
-    declared.add_outcomes(names)
+    declared.add_outcomes([*names, *([default] if default else [])])
+    declared.default_outcome = default or declared.default_outcome
 
 
 def declare_conversion(name: str, *, outcome: str = "", description: str = "") -> None:
@@ -180,7 +197,7 @@ def outcome(name: str, reason: str = "") -> None:
         reason: Why. It is content: on the root span if content is captured, never a label.
     """
     if found := call_trace.find():
-        if name not in found.declared.all_outcomes:
+        if name == semconv.OUTCOME_CRASHED or not _is_one_of(name, found.declared.all_outcomes):
             hint = f"business.declare_outcomes({name!r})"
             _refuse(found, f"outcome {name!r} was not declared", hint)
             name = semconv.OTHER
@@ -199,14 +216,14 @@ def convert(name: str, value: float = 0.0, currency: str = "") -> None:
     """
     if not (found := call_trace.find()):
         return
-    if name not in found.declared.conversions:
+    if not _is_one_of(name, found.declared.conversions):
         hint = f"business.declare_conversion({name!r})"
         _refuse(found, f"conversion {name!r} was not declared", hint)
         return
     if not _is_amount(value):
         _refuse(found, f"value={value!r} of {name!r} is not an amount", "a number, 0 or more")
         value, currency = 0.0, ""
-    elif currency and not _CURRENCY.fullmatch(currency):
+    elif currency and not _is_one_of(currency, CURRENCIES):
         _refuse(
             found, f"currency={currency!r} of {name!r} is no ISO 4217 code", "for example 'EUR'"
         )
@@ -226,14 +243,16 @@ def label(name: str, value: str) -> None:
     """
     if not (found := call_trace.find()):
         return
-    allowed = found.declared.labels.get(name)
-    if allowed is None:
+    if not _is_one_of(name, found.declared.labels):
         hint = f"business.declare_label({name!r}, (…))"
         _refuse(found, f"label {name!r} was not declared", hint)
         return
-    if value not in allowed:
+    allowed = found.declared.labels[name]
+    if not _is_one_of(value, allowed):
         _refuse(found, f"{value!r} is no value of label {name!r}", f"any of {sorted(allowed)}")
         value = semconv.OTHER
+    if found.call.worth.labels.get(name) == value:
+        return
     found.call.worth.labels[name] = value
     found.write({f"{semconv.LABEL_PREFIX}{name}": value})
     found.tell(Labelled(name, value))
@@ -254,20 +273,24 @@ def feedback(
     """Record a score that the caller gave.
 
     Args:
-        score: The score.
+        score: The score; True and False are thumbs up and down.
         kind: ``csat`` (1 to 5), ``nps`` (0 to 10) or ``thumbs`` (0 or 1). Default: ``csat``.
         scale: The least and the greatest score of the question that was asked; the score is
             brought to the scale of its kind. Default: that scale.
     """
     if not (found := call_trace.find()):
         return
-    if kind not in semconv.FEEDBACK_SCALES:
+    if not _is_one_of(kind, semconv.FEEDBACK_SCALES):
         known = ", ".join(semconv.FEEDBACK_SCALES)
         _refuse(found, f"feedback of kind {kind!r} is not known", f"any of {known}")
         return
     low, high = semconv.FEEDBACK_SCALES[kind]
-    least, greatest = (low, high) if scale is None else scale
-    if not (_is_amount(score) and least <= score <= greatest and least < greatest):
+    scale = (low, high) if scale is None else scale
+    if not (isinstance(scale, tuple) and len(scale) == 2 and all(map(_is_number, scale))):
+        _refuse(found, f"scale={scale!r} is not a least and a greatest score", "(1, 5)")
+        return
+    least, greatest = scale
+    if not (_is_number(score) and least <= score <= greatest and least < greatest):
         _refuse(
             found, f"score={score!r} is not on the scale of {least} to {greatest}", "one that is"
         )
@@ -316,7 +339,8 @@ def record(name: str, value: float, **labels: str) -> None:
 def _measure(kind: str, name: str, value: float, labels: Mapping[str, str]) -> None:
     if not (found := call_trace.find()):
         return
-    metric, allowed = found.declared.kpis.get(name, (None, {}))
+    kpis = found.declared.kpis
+    metric, allowed = kpis[name] if _is_one_of(name, kpis) else (None, {})
     if metric is None or metric.kind != kind:
         hint = f"business.declare_{kind}({name!r}, …)"
         _refuse(found, f"{kind} {name!r} was not declared", hint)
@@ -327,7 +351,7 @@ def _measure(kind: str, name: str, value: float, labels: Mapping[str, str]) -> N
     else:
         values = []
         for key, known in allowed.items():
-            if labels[key] in known:
+            if _is_one_of(labels[key], known):
                 values.append(labels[key])
             else:
                 what = f"{labels[key]!r} is no value of label {key!r} of {name!r}"
@@ -336,13 +360,18 @@ def _measure(kind: str, name: str, value: float, labels: Mapping[str, str]) -> N
         found.tell(Measured(metric, value, tuple(values)))
 
 
+def _is_one_of(value: object, known: Collection[str]) -> bool:
+    """Tell, of whatever was passed: a list cannot be looked up."""
+    return isinstance(value, str) and value in known
+
+
+def _is_number(value: object) -> bool:
+    # compared, since the whole numbers that no float can hold cannot be asked for isfinite
+    return isinstance(value, int | float) and -_GREATEST <= value <= _GREATEST
+
+
 def _is_amount(value: object) -> bool:
-    return (
-        isinstance(value, int | float)
-        and not isinstance(value, bool)
-        and math.isfinite(value)
-        and value >= 0
-    )
+    return not isinstance(value, bool) and _is_number(value) and cast("float", value) >= 0
 
 
 def _refuse(found: CallTrace, what: str, instead: str) -> None:
@@ -355,11 +384,16 @@ def _refuse(found: CallTrace, what: str, instead: str) -> None:
     if found.development or "PYTEST_CURRENT_TEST" in os.environ:
         raise ValueError(message)
     caller = inspect.currentframe()
-    place = caller.f_back.f_code.co_name if caller and caller.f_back else ""
+    while caller is not None and caller.f_code.co_name.startswith("_"):
+        caller = caller.f_back
+    place = "" if caller is None else caller.f_code.co_name
     if place not in _said:
         _said.add(place)
         _logger.error("business.%s: %s; further ones are not logged", place, message)
 
+
+_GREATEST: Final = 1e15
+"""No amount, score or measurement of a call is more; sums of more would lose cents."""
 
 _said: Final[set[str]] = set()
 """Functions whose refusal was logged: a million wrong values are one line."""

@@ -5,12 +5,24 @@
 
 from __future__ import annotations
 
-from .call.events import CallEvent, ModelUsed, Spent, ToolFinished
+from collections.abc import Callable
+from weakref import WeakValueDictionary
+
+from .call.events import (
+    CallEvent,
+    ErrorRaised,
+    ModelUsed,
+    Said,
+    Spent,
+    ToolFinished,
+    TurnAnswered,
+)
 from .call.record import Call
+from .call_report import CallReport, log_events
 from .guard import guarded
 from .job_metrics import JobMetrics
 from .pricing import Pricing
-from .semconv import TOOL_SUCCESS
+from .semconv import TOOL_ERROR, TOOL_SUCCESS
 from .settings import Settings
 from .tracing import call_trace
 from .tracing.call_trace import CallTrace
@@ -20,13 +32,17 @@ class Calls:
     """Takes in what happens in the calls of this process.
 
     Args:
-        settings: Prices, and which tools convert a call.
+        settings: Prices, which tools convert a call, and how it is reported.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         # while the process waits for its job: rows of prices are slow to load
         self._pricing = Pricing(settings.prices)
+        self._logs = log_events(settings)
+        # by the call's id: what an application's own thread sets off has no context to find it by
+        self._traces: WeakValueDictionary[str, CallTrace] = WeakValueDictionary()
+        self._reports: dict[str, CallReport] = {}
         self.metrics: JobMetrics | None = None
 
     def trace_of(self, call: Call) -> CallTrace:
@@ -36,20 +52,44 @@ class Calls:
             with guarded("recording a call"):
                 self.take(call, event)
 
-        return CallTrace(
+        found = self._traces[call.id] = CallTrace(
             call,
             tell=tell,
             rules=self._settings.rules,
             development=self._settings.development,
         )
+        return found
+
+    def job_started(self, call: Call) -> None:
+        """Make the call findable from all that its job will do, and report it."""
+        found = self.trace_of(call)
+        call_trace.attach(found)
+        self._reports[call.id] = CallReport(found, self._settings, self._logs)
+
+    def session_starting(self, call: Call) -> None:
+        """Report that the call starts; one without a job is not reported."""
+        if (report := self._reports.get(call.id)) is not None:
+            report.session_starting()
+
+    def root_ended(self, call: Call) -> list[tuple[str, Callable[[], object]]]:
+        """Report what the call came to; return what its end has to wait for."""
+        with guarded("reporting a call"):
+            if (report := self._reports.pop(call.id, None)) is not None:
+                return report.end()
+        return []
 
     def take(self, call: Call, event: CallEvent) -> None:
         """Take in one event, in the context it happened in."""
-        if self.metrics is not None:
+        # what was said is no measurement
+        if self.metrics is not None and not isinstance(event, Said):
             self.metrics.record(call, event)
-        found = call_trace.find()
-        if found is None or found.call is not call:
+        if (report := self._reports.get(call.id)) is not None:
+            with guarded("reporting what happened in a call"):
+                report.take(event)
+        found = self._traces.get(call.id)
+        if found is None:
             return
+        _note(call, event)
         if isinstance(event, ModelUsed):
             self._take_spent(call, self._pricing.spend(found, event))
         elif (
@@ -66,3 +106,13 @@ class Calls:
     def _take_spent(self, call: Call, spent: Spent | None) -> None:
         if spent is not None:
             self.take(call, spent)
+
+
+def _note(call: Call, event: CallEvent) -> None:
+    """Note what tells afterwards whether a call is worth looking at."""
+    if isinstance(event, TurnAnswered):
+        call.slowest_turn_s = max(call.slowest_turn_s, event.latency_s)
+    elif (isinstance(event, ToolFinished) and event.status == TOOL_ERROR) or (
+        isinstance(event, ErrorRaised) and not event.recoverable
+    ):
+        call.failures += 1

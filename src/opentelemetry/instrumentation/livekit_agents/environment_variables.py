@@ -10,7 +10,11 @@ from typing import Final
 OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT: Final = (
     "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 )
-"""Whether what was said, prompted, passed to tools or returned by them is exported on spans.
+"""Whether what was said, prompted, passed to tools or returned by them is exported, and where.
+
+On spans with ``SPAN_ONLY`` and ``SPAN_AND_EVENT``, in log events with ``EVENT_ONLY`` and
+``SPAN_AND_EVENT``: transcripts as GenAI message events, and in the session report. With any of
+them, hooks are given it. ``true`` is ``SPAN_ONLY``.
 
 One of ``NO_CONTENT``, ``SPAN_ONLY``, ``EVENT_ONLY``, ``SPAN_AND_EVENT``, ``true``, ``false``.
 Default: ``NO_CONTENT``. The name and values are OpenTelemetry's; LiveKit reads the same variable.
@@ -70,5 +74,28 @@ OTEL_INSTRUMENTATION_LIVEKIT_AGENTS_ABANDONED_HEARD: Final = (
 )
 """A caller who leaves before the agent spoke so often has abandoned the call. Default: ``2``."""
 
+OTEL_INSTRUMENTATION_LIVEKIT_AGENTS_KEEP_CALLS: Final = (
+    "OTEL_INSTRUMENTATION_LIVEKIT_AGENTS_KEEP_CALLS"
+)
+"""Whose traces are sent, decided at hang-up: ``errors,slow=1.5,outcome=abandoned,ratio=0.1``.
+
+Any of: calls in which something failed, with a turn slower than so many seconds, of an outcome
+(several with ``|``), and a ratio of the rest. No metric changes. Default: all, as they go.
+"""
+
 OTEL_INSTRUMENTATION_LIVEKIT_AGENTS_PRICES: Final = "OTEL_INSTRUMENTATION_LIVEKIT_AGENTS_PRICES"
 """Path of a price file, TOML or JSON, which goes before the packaged prices. Default: none."""
+
+OTEL_INSTRUMENTATION_LIVEKIT_AGENTS_HOOK_TIMEOUT: Final = (
+    "OTEL_INSTRUMENTATION_LIVEKIT_AGENTS_HOOK_TIMEOUT"
+)
+"""Seconds that a hook may take with one record before it is left behind. Default: ``2``."""
+
+OTEL_INSTRUMENTATION_LIVEKIT_AGENTS_SESSION_REPORT: Final = (
+    "OTEL_INSTRUMENTATION_LIVEKIT_AGENTS_SESSION_REPORT"
+)
+"""Whether each call ends with a log event ``agent.session.report``.
+
+``summary``: with the call's summary. ``full``: with LiveKit's own session report beside it.
+``off``: not at all. Default: ``off``.
+"""

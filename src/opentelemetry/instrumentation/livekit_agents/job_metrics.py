@@ -33,6 +33,7 @@ class JobMetrics:
         self._counted_kinds = counted_kinds
         self._recorder = Recorder(self._tally, counted_kinds=counted_kinds, rules=rules)
         self._relay = Relay(channel, [self._tally])
+        self._if_lost: dict[str, list[Row]] = {}
 
     def job_started(self, call: Call) -> None:
         """Have the job counted as crashed if this process ends before it does."""
@@ -52,6 +53,17 @@ class JobMetrics:
         self._recorder.record(call, event)
         if isinstance(event, PROMPT):
             self._relay.poke()
+        else:
+            self._relay.remind()
+
+    def holding(self, call: Call, spans: int) -> None:
+        """Have spans that wait for the end of a call counted as dropped if it never comes."""
+        labels = {
+            semconv.L_SIGNAL: semconv.SIGNAL_TRACES,
+            semconv.L_REASON: semconv.REASON_KILLED,
+        }
+        held = own_row(semconv.M_TELEMETRY_DROPPED, labels, spans)
+        self._relay.call_opened(call.id, [*self._if_lost.get(call.id, ()), held])
 
     def usage_of(self, call: Call) -> dict[str, float]:
         """Return what a call has used so far, as entries of its summary."""
@@ -65,6 +77,7 @@ class JobMetrics:
             self._recorder.record(call, SessionEnded())
             self._recorder.record(call, JobEnded())
 
+        self._if_lost.pop(call.id, None)
         self._relay.call_closed(call.id, record)
 
     def spans_lost(self, count: int) -> None:
@@ -92,8 +105,8 @@ class JobMetrics:
         native_metrics.take(self._relay, set_global=set_global)
 
     def _open(self, call: Call, rows: list[Row]) -> None:
-        counted = call.kind in self._counted_kinds
-        self._relay.call_opened(call.id, rows if counted else ())
+        self._if_lost[call.id] = rows if call.kind in self._counted_kinds else []
+        self._relay.call_opened(call.id, self._if_lost[call.id])
 
     def _labels(self, call: Call, **labels: str) -> dict[str, str]:
         return {semconv.L_AGENT: call.agent_name, **labels}

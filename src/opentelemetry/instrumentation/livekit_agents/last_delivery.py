@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from opentelemetry import _logs, metrics, trace
 
+from .call.keeping import KeepRules
 from .job_metrics import JobMetrics
 from .livekit import tracer as livekit_tracer
 from .providers.flush import Flush
@@ -41,6 +42,28 @@ def targets(
             seen.add(id(provider))
             found.append((name, flush))
     return found
+
+
+def decide(found: CallTrace, tracing: Tracing, keep: KeepRules | None) -> None:
+    """Decide whether a call's spans are sent, now that all is known of it."""
+    if keep is None or found.trace_id is None:
+        return
+    kept = keep.keeps(found.call, found.rules.outcome_of(found.call), found.trace_id)
+    for delivery in tracing.deliveries:
+        if delivery.held is not None:
+            delivery.held.decide(found.trace_id, keep=kept)
+
+
+def held(found: CallTrace, tracing: Tracing) -> int:
+    """Return how many spans of a call would be lost with its process."""
+    if found.trace_id is None:
+        return 0
+    counts = [
+        delivery.held.count(found.trace_id)
+        for delivery in tracing.deliveries
+        if delivery.held is not None
+    ]
+    return max(counts, default=0)
 
 
 def report(

@@ -68,11 +68,23 @@ def name_unpriced(book: PriceBook, labels: Mapping[str, object]) -> None:
         str(labels.get(label, semconv.UNKNOWN))
         for label in (semconv.L_COMPONENT, semconv.L_PROVIDER, semconv.L_MODEL)
     )
+    # on a label, unknown stands for no name too: a line for all models of the provider fits both
+    used = ModelUsed(component, provider, "" if model == semconv.UNKNOWN else model, {})
+    if isinstance(book.price(used), Priced):
+        _logger.warning(
+            "%s %s of %s has a price, and was used without its provider saying how much of all "
+            "that it charges for, as cancelled requests are: that is counted in "
+            "agent_unpriced_usage_total and is in no cost",
+            component,
+            model,
+            provider,
+        )
+        return
     _logger.warning(
         "no price for %s %s of %s: its use is counted in agent_unpriced_usage_total and is in no "
         "cost; add to the file that OTEL_INSTRUMENTATION_LIVEKIT_AGENTS_PRICES names: %s",
         component,
         model,
         provider,
-        book.advice(ModelUsed(component, provider, model, {})).replace("\n", " "),
+        book.advice(used).replace("\n", " "),
     )

@@ -40,7 +40,7 @@ from .livekit import tracer as livekit_tracer
 from .livekit.install import UnsupportedError, install
 from .livekit.patches import Patches
 from .options import Options
-from .providers import start_line, traces
+from .providers import logs, start_line, traces
 from .providers.flush import Flush
 from .providers.traces import Tracing
 from .semconv import INTERRUPTION_BARGE_IN, KIND_TEST
@@ -157,6 +157,7 @@ class Runtime:
             degraded=self._degraded,
             problems=[
                 *self._worker_metrics.problems,
+                *logs.problems_of(self.settings),
                 *worker_metrics.problems_of_multiprocess_mode(multiprocess_dir),
             ],
         )
@@ -195,7 +196,7 @@ class Runtime:
     def job_started(self, call: Call) -> None:
         """Make the call findable from all that its job will do."""
         tracing = self._ensure_tracing()
-        call_trace.attach(self._calls.trace_of(self._named(call, tracing)))
+        self._calls.job_started(self._named(call, tracing))
         if self._job_metrics is not None:
             self._job_metrics.job_started(call)
 
@@ -218,6 +219,7 @@ class Runtime:
                 found.root.set_attributes(found.attributes())
         if self._job_metrics is not None:
             self._job_metrics.session_started(found.call)
+        self._calls.session_starting(found.call)
         return found.call
 
     def call_event(self, call: Call, event: CallEvent) -> None:
@@ -226,6 +228,10 @@ class Runtime:
             # an agent has begun: LiveKit Cloud sets its provider when a session starts
             self._job_metrics.take_native(set_global=self.options.set_globals)
         self._calls.take(call, event)
+        if self.settings.keep is not None:
+            found = call_trace.find()
+            if found is not None and self._tracing is not None and self._job_metrics is not None:
+                self._job_metrics.holding(call, last_delivery.held(found, self._tracing))
 
     def session_closed(self, call: Call) -> None:
         """Write on ``agent_session`` what is known at its close."""
@@ -252,13 +258,17 @@ class Runtime:
 
     def root_ended(self) -> None:
         """Start to deliver what the call has left, on threads of its own."""
-        found = call_trace.find()
-        if found is not None and self._job_metrics is not None:
+        if (found := call_trace.find()) is None:
+            return
+        if self._tracing is not None:
+            last_delivery.decide(found, self._tracing, self.settings.keep)
+        if self._job_metrics is not None:
             self._job_metrics.job_ended(found.call)
-        if found is not None and self.settings.has("flush"):
-            self._flushes[found.call.id] = Flush(
-                self._flush_targets(), self.settings.flush_timeout_s
-            )
+        waits = self._calls.root_ended(found.call)
+        if self.settings.has("flush"):
+            waits += self._flush_targets()
+        if waits:
+            self._flushes[found.call.id] = Flush(waits, self.settings.flush_timeout_s)
 
     async def job_ended(self) -> None:
         """Wait for the rest of the delivery, bounded; say what did not get out."""
@@ -269,7 +279,8 @@ class Runtime:
         if not flush.done.done() and flush.remaining_s > 0:
             await asyncio.wait({asyncio.wrap_future(flush.done)}, timeout=flush.remaining_s)
         self._delivery_given_up = bool(flush.unfinished)
-        assert self._tracing is not None
+        if self._tracing is None or not self.settings.has("flush"):
+            return  # hooks alone were waited for
         timeout_s = self.settings.flush_timeout_s
         last_delivery.report(found, flush, self._tracing, self._job_metrics, timeout_s)
 
@@ -290,8 +301,8 @@ class Runtime:
             if self._tracing is None:
                 self._native_provider = livekit_tracer.provider()
                 self._tracing = native_traces.set_up(self.options, self.settings)
-                problems = [*self.settings.problems, *self._tracing.problems]
-                self._say(problems)
+                problems = [*self._tracing.problems, *logs.problems_of(self.settings)]
+                self._say([*self.settings.problems, *problems])
                 self._register_last_flush()
                 self._calls = Calls(self.settings)
             if self._job_metrics is None:
@@ -347,6 +358,9 @@ class Runtime:
         atexit.unregister(self._flush_at_exit)
         if self.active and not self._delivery_given_up and self.settings.has("flush"):
             with guarded("flushing at exit"):
+                for delivery in () if self._tracing is None else self._tracing.deliveries:
+                    if delivery.held is not None:
+                        delivery.held.release()
                 Flush(self._flush_targets(), self.settings.flush_timeout_s).wait()
         with guarded("ending metrics"):
             # a backend that has just been given up is not waited for once more

@@ -19,16 +19,18 @@ from urllib.parse import urlsplit
 
 from . import environment_variables as ours
 from . import semconv, worth_variables
+from .call.keeping import KeepRules
 from .call.outcome import OutcomeRules
 from .package import SET_ASIDE
 
 PARTS: Final = frozenset({"attributes", "stt_request", "interruptions", "flush", "span_diet"})
 """What can be left out, one by one."""
 
-_CONTENT_ON: Final = frozenset({"SPAN_ONLY", "SPAN_AND_EVENT", "TRUE", "1", "YES", "ON"})
-_CONTENT_OFF: Final = frozenset({"", "NO_CONTENT", "EVENT_ONLY", "FALSE", "0", "NO", "OFF"})
+_CONTENT_ON_SPANS: Final = frozenset({"SPAN_ONLY", "SPAN_AND_EVENT", "TRUE", "1", "YES", "ON"})
+_CONTENT_IN_EVENTS: Final = frozenset({"EVENT_ONLY", "SPAN_AND_EVENT"})
+_CONTENT_OFF: Final = frozenset({"", "NO_CONTENT", "FALSE", "0", "NO", "OFF"})
 _TRUE: Final = frozenset({"true", "1", "yes", "on"})
-_DEFAULT_FLUSH_TIMEOUT_S: Final = 2.0
+_DEFAULT_TIMEOUT_S: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +40,17 @@ class Settings:
     Attributes:
         trace_exporters: Names from OTEL_TRACES_EXPORTER, without ``none``. Default: ``otlp``.
         metric_exporters: Names from OTEL_METRICS_EXPORTER, without ``none``. Default: ``otlp``.
+        log_exporters: Names from OTEL_LOGS_EXPORTER, without ``none``. Default: ``otlp``.
         traces_protocol: ``http/protobuf`` or ``grpc``.
         metrics_protocol: The same for metrics.
+        logs_protocol: The same for logs.
         destination_named: Whether a variable says where traces go; without one, the default
             destination gives way to a provider that the user sets.
         content: Whether content is exported on spans.
+        event_content: Whether content is exported in log events.
+        session_report: ``summary`` or ``full``; empty for none.
         flush_timeout_s: Seconds that the end of a call may wait for delivery.
+        hook_timeout_s: Seconds that a hook may take with one record.
         disabled_parts: Parts left out.
         counted_kinds: Kinds of calls that count; of the others only the number is kept.
         dispatch_name: The agent name that the worker registers under, where known.
@@ -51,17 +58,23 @@ class Settings:
         rules: How the outcome of a call is found, and what was declared.
         tool_conversions: What the success of a tool converts a call to, by the tool's name.
         prices: The user's own.
+        keep: Whose traces are sent; None for all, as calls go.
         development: Whether wrong words of the application are refused loudly.
         problems: What could not be understood, in plain words.
     """
 
     trace_exporters: tuple[str, ...] = ("otlp",)
     metric_exporters: tuple[str, ...] = ("otlp",)
+    log_exporters: tuple[str, ...] = ("otlp",)
     traces_protocol: str = "http/protobuf"
     metrics_protocol: str = "http/protobuf"
+    logs_protocol: str = "http/protobuf"
     destination_named: bool = False
     content: bool = False
-    flush_timeout_s: float = _DEFAULT_FLUSH_TIMEOUT_S
+    event_content: bool = False
+    session_report: str = semconv.REPORT_OFF
+    flush_timeout_s: float = _DEFAULT_TIMEOUT_S
+    hook_timeout_s: float = _DEFAULT_TIMEOUT_S
     disabled_parts: frozenset[str] = frozenset()
     counted_kinds: frozenset[str] = frozenset({semconv.KIND_PRODUCTION})
     dispatch_name: str = ""
@@ -69,12 +82,18 @@ class Settings:
     rules: OutcomeRules = field(default_factory=OutcomeRules)
     tool_conversions: Mapping[str, str] = field(default_factory=dict)
     prices: Mapping[str, Any] = field(default_factory=dict)
+    keep: KeepRules | None = None
     development: bool = False
     problems: tuple[str, ...] = ()
 
     def has(self, part: str) -> bool:
         """Tell whether a part is on."""
         return part not in self.disabled_parts
+
+    @property
+    def sends_log_events(self) -> bool:
+        """Whether calls are to be sent as log events."""
+        return self.event_content or self.session_report != semconv.REPORT_OFF
 
     def for_worker(self, dispatch_name: str, *, development: bool = False) -> Settings:
         """Return these settings as they travel to the job processes of a worker."""
@@ -107,15 +126,24 @@ def resolve(
     problems: list[str] = []
     exporters = {}
     protocols = {}
-    for signal in ("TRACES", "METRICS"):
+    for signal in ("TRACES", "METRICS", "LOGS"):
         exporters[signal] = _exporters(environ, f"OTEL_{signal}_EXPORTER")
         protocols[signal] = _protocol(environ, signal, problems)
         unusable = _unusable_endpoint(environ, signal, protocols[signal])
         if unusable and _without_otlp(exporters[signal]) != exporters[signal]:
             exporters[signal] = _without_otlp(exporters[signal])
             problems.append(unusable)
-    content = _content(environ, problems) if capture_content is None else capture_content
-    flush_timeout_s = _flush_timeout(environ, problems)
+    content, event_content = _content(environ, problems)
+    if capture_content is not None:
+        content, event_content = capture_content, event_content and capture_content
+    flush_timeout_s, hook_timeout_s = (
+        _timeout(environ, variable, problems)
+        for variable in (
+            ours.OTEL_INSTRUMENTATION_LIVEKIT_AGENTS_FLUSH_TIMEOUT,
+            ours.OTEL_INSTRUMENTATION_LIVEKIT_AGENTS_HOOK_TIMEOUT,
+        )
+    )
+    session_report = _session_report(environ, problems)
     named_parts = _disabled_parts(environ, problems)
     counted_kinds = _counted_kinds(environ, problems)
     problems += _header_problems(environ)
@@ -123,8 +151,10 @@ def resolve(
     return Settings(
         trace_exporters=exporters["TRACES"],
         metric_exporters=exporters["METRICS"],
+        log_exporters=exporters["LOGS"],
         traces_protocol=protocols["TRACES"],
         metrics_protocol=protocols["METRICS"],
+        logs_protocol=protocols["LOGS"],
         destination_named=any(
             environ.get(name, "").strip()
             for name in (
@@ -134,12 +164,16 @@ def resolve(
             )
         ),
         content=content,
+        event_content=event_content,
+        session_report=session_report,
         flush_timeout_s=flush_timeout_s,
+        hook_timeout_s=hook_timeout_s,
         disabled_parts=disabled_parts | named_parts,
         counted_kinds=counted_kinds,
         provider_in_code=provider_in_code,
         rules=rules,
         tool_conversions=tool_conversions,
+        keep=_keep(environ, problems),
         prices=worth_variables.read_prices(environ, problems) if prices is None else prices,
         problems=tuple(dict.fromkeys(problems)),
     )
@@ -159,7 +193,7 @@ def _as_the_user_set_it() -> Mapping[str, str]:
         at_start = _environ_at_start()
         if at_start is not None and "OTEL_EXPORTER_OTLP_PROTOCOL" not in at_start:
             del environ["OTEL_EXPORTER_OTLP_PROTOCOL"]
-            for name in ("OTEL_TRACES_EXPORTER", "OTEL_METRICS_EXPORTER"):
+            for name in ("OTEL_TRACES_EXPORTER", "OTEL_METRICS_EXPORTER", "OTEL_LOGS_EXPORTER"):
                 if name not in at_start and environ.get(name) == "otlp":
                     del environ[name]
     return environ
@@ -193,7 +227,7 @@ def endpoint_variable(environ: Mapping[str, str], signal: str) -> tuple[str, str
 
     Args:
         environ: The variables.
-        signal: ``TRACES`` or ``METRICS``.
+        signal: ``TRACES``, ``METRICS`` or ``LOGS``.
     """
     for name in (f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"):
         if value := environ.get(name, "").strip():
@@ -225,24 +259,35 @@ def _protocol(environ: Mapping[str, str], signal: str, problems: list[str]) -> s
     return "grpc" if endpoint.rstrip("/").endswith(":4317") else "http/protobuf"
 
 
-def _content(environ: Mapping[str, str], problems: list[str]) -> bool:
+def _content(environ: Mapping[str, str], problems: list[str]) -> tuple[bool, bool]:
+    """Return whether content is exported on spans, and in events."""
     variable = ours.OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT
     value = environ.get(variable, "").strip()
-    if value.upper() in _CONTENT_ON:
-        return True
-    if value.upper() not in _CONTENT_OFF:
+    where = (value.upper() in _CONTENT_ON_SPANS, value.upper() in _CONTENT_IN_EVENTS)
+    if not any(where) and value.upper() not in _CONTENT_OFF:
         problems.append(
             f"{variable}={value}: no such value, content stays off; "
             "write NO_CONTENT, SPAN_ONLY, EVENT_ONLY or SPAN_AND_EVENT"
         )
-    return False
+    return where
 
 
-def _flush_timeout(environ: Mapping[str, str], problems: list[str]) -> float:
-    variable = ours.OTEL_INSTRUMENTATION_LIVEKIT_AGENTS_FLUSH_TIMEOUT
+def _session_report(environ: Mapping[str, str], problems: list[str]) -> str:
+    variable = ours.OTEL_INSTRUMENTATION_LIVEKIT_AGENTS_SESSION_REPORT
+    value = environ.get(variable, "").strip()
+    if value in (semconv.REPORT_SUMMARY, semconv.REPORT_FULL):
+        return value
+    if value not in ("", "off"):
+        problems.append(
+            f"{variable}={value}: no such report, none is sent; write summary, full or off"
+        )
+    return semconv.REPORT_OFF
+
+
+def _timeout(environ: Mapping[str, str], variable: str, problems: list[str]) -> float:
     value = environ.get(variable, "").strip()
     if not value:
-        return _DEFAULT_FLUSH_TIMEOUT_S
+        return _DEFAULT_TIMEOUT_S
     try:
         seconds = float(value)
     except ValueError:
@@ -251,9 +296,9 @@ def _flush_timeout(environ: Mapping[str, str], problems: list[str]) -> float:
     if not 0 < seconds <= 8:
         problems.append(
             f"{variable}={value}: not a number of seconds above 0 and up to 8, "
-            f"{_DEFAULT_FLUSH_TIMEOUT_S:g} is used; write for example 2"
+            f"{_DEFAULT_TIMEOUT_S:g} is used; write for example 2"
         )
-        return _DEFAULT_FLUSH_TIMEOUT_S
+        return _DEFAULT_TIMEOUT_S
     return seconds
 
 
@@ -277,6 +322,16 @@ def _counted_kinds(environ: Mapping[str, str], problems: list[str]) -> frozenset
             f"use any of {', '.join(semconv.KINDS)}"
         )
     return given.intersection(semconv.KINDS) or frozenset({semconv.KIND_PRODUCTION})
+
+
+def _keep(environ: Mapping[str, str], problems: list[str]) -> KeepRules | None:
+    variable = ours.OTEL_INSTRUMENTATION_LIVEKIT_AGENTS_KEEP_CALLS
+    value = environ.get(variable, "").strip()
+    try:
+        return KeepRules.parse(value) if value else None
+    except ValueError as error:
+        problems.append(f"{variable}: {error}; all calls are kept")
+        return None
 
 
 def _unusable_endpoint(environ: Mapping[str, str], signal: str, protocol: str) -> str:
@@ -313,6 +368,7 @@ def _header_problems(environ: Mapping[str, str]) -> list[str]:
             "OTEL_EXPORTER_OTLP_HEADERS",
             "OTEL_EXPORTER_OTLP_TRACES_HEADERS",
             "OTEL_EXPORTER_OTLP_METRICS_HEADERS",
+            "OTEL_EXPORTER_OTLP_LOGS_HEADERS",
         )
         for position, entry in enumerate(environ.get(name, "").split(","), start=1)
         if entry.strip() and "=" not in entry

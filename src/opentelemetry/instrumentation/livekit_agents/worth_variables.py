@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from . import environment_variables as ours
-from . import semconv
 from .call import price_file
 from .call.declarations import Conversion, Declarations
 from .call.outcome import OutcomeRules
@@ -26,12 +25,18 @@ def read(environ: Mapping[str, str], problems: list[str]) -> tuple[OutcomeRules,
     try:
         declared.add_outcomes([default] if default else [])
     except ValueError as error:
-        problems.append(f"{variable}={default}: {error}; {semconv.OUTCOME_COMPLETED} is used")
+        problems.append(f"{variable}={default}: {error}; it is passed over")
         default = ""
     rules = OutcomeRules(
-        default=default or semconv.OUTCOME_COMPLETED,
+        default=default,
         heard_at_least=int(
-            _number(environ, ours.OTEL_INSTRUMENTATION_LIVEKIT_AGENTS_ABANDONED_HEARD, 2, problems)
+            _number(
+                environ,
+                ours.OTEL_INSTRUMENTATION_LIVEKIT_AGENTS_ABANDONED_HEARD,
+                2,
+                problems,
+                whole=True,
+            )
         ),
         abandoned_within_s=_number(
             environ, ours.OTEL_INSTRUMENTATION_LIVEKIT_AGENTS_ABANDONED_WITHIN, 0, problems
@@ -50,7 +55,7 @@ def read_prices(environ: Mapping[str, str], problems: list[str]) -> Mapping[str,
     try:
         return price_file.read(path)
     except (ValueError, OSError) as error:
-        problems.append(f"{variable}={path}: {error}; the packaged prices are used")
+        problems.append(f"{variable}: {error}; the packaged prices are used")
         return {}
 
 
@@ -65,7 +70,9 @@ def _conversions(
         try:
             if not (tool and separator):
                 raise ValueError("no tool; write for example book_appointment=bookings:booking")
-            declared.add_conversion(Conversion(name, outcome))
+            known = declared.conversions.get(name)
+            # of a second tool for the same thing, it need not be said again what it stands for
+            declared.add_conversion(known if known and not outcome else Conversion(name, outcome))
             tools[tool] = name
         except ValueError as error:
             problems.append(f"{variable}: {entry}: {error}; it is passed over")
@@ -99,16 +106,22 @@ def _entries(environ: Mapping[str, str], variable: str) -> list[str]:
 
 
 def _number(
-    environ: Mapping[str, str], variable: str, default: float, problems: list[str]
+    environ: Mapping[str, str],
+    variable: str,
+    default: float,
+    problems: list[str],
+    *,
+    whole: bool = False,
 ) -> float:
     value = environ.get(variable, "").strip()
     try:
-        number = float(value) if value else default
+        number = float(value or default)
     except ValueError:
         number = -1.0
-    if not 0 <= number <= 3600:
+    if not 0 <= number <= 3600 or (whole and not number.is_integer()):
+        kind = "whole number" if whole else "number"
         problems.append(
-            f"{variable}={value}: not a number from 0 to 3600, {default:g} is used; "
+            f"{variable}={value}: not a {kind} from 0 to 3600, {default:g} is used; "
             f"write for example {default or 10:g}"
         )
         return default

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from ..semconv import Metric, Usage
@@ -83,11 +83,34 @@ class ToolFinished:
         name: Its name; ``other`` where the agent has no such tool.
         status: One of the ``TOOL_*`` values of semconv.
         duration_s: How long it ran; None where it did not.
+        call_id: The model's id of the call; empty for a function that is no LiveKit tool.
+        arguments: As the model gave them. Content.
+        output: What the model is given back. Content.
     """
 
     name: str
     status: str
     duration_s: float | None = None
+    call_id: str = field(default="", compare=False)
+    arguments: str | None = field(default=None, compare=False, repr=False)
+    output: str | None = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What somebody said has become part of the conversation.
+
+    Attributes:
+        speaker: One of the ``SPEAKER_*`` values of semconv.
+        text: What was said; of the agent what was heard. Content.
+        interrupted: Whether the agent was stopped in it.
+        timings: LiveKit's numbers of the message, by its names: delays, and when it was spoken.
+    """
+
+    speaker: str
+    text: str = field(repr=False)
+    interrupted: bool
+    timings: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +259,7 @@ CallEvent = (
     | TurnAnswered
     | SpeechEnded
     | ToolFinished
+    | Said
     | Interrupted
     | ModelUsed
     | ErrorRaised

@@ -21,7 +21,8 @@ class OutcomeRules:
     """How outcomes that nobody said are found.
 
     Attributes:
-        default: Of a call that no rule applies to.
+        default: Of a call that no rule applies to; empty for the one that was declared, or
+            ``completed``.
         heard_at_least: A caller who left before the agent began to speak this often abandoned
             the call. Default: 2, since who heard less has heard a greeting and no answer.
         abandoned_within_s: A caller who left within so many seconds abandoned the call, however
@@ -29,7 +30,7 @@ class OutcomeRules:
         declared: Whose conversions stand for outcomes; tags are read as far as it allows.
     """
 
-    default: str = semconv.OUTCOME_COMPLETED
+    default: str = ""
     heard_at_least: int = 2
     abandoned_within_s: float = 0.0
     declared: Declarations = field(default_factory=Declarations)
@@ -63,7 +64,7 @@ class OutcomeRules:
             yield semconv.OUTCOME_TRANSFERRED
         if call.close_reason == _CALLER_LEFT and self._too_short(call):
             yield semconv.OUTCOME_ABANDONED
-        yield self.default
+        yield self.default or self.declared.default_outcome or semconv.OUTCOME_COMPLETED
 
     def _too_short(self, call: Call) -> bool:
         return (

@@ -58,6 +58,8 @@ class Call:
         closed_at: When it closed, Unix seconds.
         close_reason: LiveKit's reason for the close.
         failed: Whether the session closed with an error or the entrypoint raised.
+        failures: What failed in it: models and services for good, and tools.
+        slowest_turn_s: Its longest turn latency.
         times_heard: How often the agent began to speak.
         interruptions: Times the user stopped the agent.
         dtmf_count: Keys the caller pressed.
@@ -80,6 +82,8 @@ class Call:
     closed_at: float | None = None
     close_reason: str | None = None
     failed: bool = False
+    failures: int = 0
+    slowest_turn_s: float = 0.0
     times_heard: int = 0
     interruptions: int = 0
     dtmf_count: int = 0

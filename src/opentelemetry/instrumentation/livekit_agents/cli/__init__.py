@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from . import cost
+from . import cost, doctor
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -28,6 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     subparsers = parser.add_subparsers(required=True, metavar="command")
     cost.add_to(subparsers)
+    doctor.add_to(subparsers)
     arguments = parser.parse_args(argv)
     status: int = arguments.run(arguments)
     return status

@@ -21,6 +21,7 @@ from ..call.events import (
     ErrorRaised,
     FirstResponse,
     HandedOff,
+    Said,
     SpeechEnded,
     ToolFinished,
     ToolsDeclared,
@@ -38,6 +39,7 @@ _TOOL_STATUSES: Final = {
     "error": semconv.TOOL_ERROR,
     "cancelled": semconv.TOOL_CANCELLED,
 }
+_SPEAKERS: Final = {"user": semconv.SPEAKER_USER, "assistant": semconv.SPEAKER_AGENT}
 _COMPONENT_BY_ERROR: Final = {
     "llm_error": semconv.COMPONENT_LLM,
     "stt_error": semconv.COMPONENT_STT,
@@ -128,7 +130,7 @@ class _Session:
         self.log = TurnLog()
         self._heard = call.times_heard > 0
         self._speaking_since: dict[str, float] = {}
-        self._running_tools: dict[str, tuple[str, float]] = {}
+        self._running_tools: dict[str, tuple[Any, float]] = {}
         self._started_tools: set[str] = set()
         self._early_metrics: Any = None
         self._reported_latency: float | None = None
@@ -216,11 +218,16 @@ class _Session:
         item = event.item
         if item.type == "agent_handoff":
             self._agent_changed(item.old_agent_id, item.new_agent_id)
-        elif getattr(item, "role", None) == "assistant":
-            # after the speech; most latencies were known when it began, see above
+        elif (speaker := _SPEAKERS.get(getattr(item, "role", ""))) is not None:
             metrics = item.metrics
-            if metrics.get("e2e_latency") != self._reported_latency:
+            # after the speech; most latencies were known when it began, see above
+            if (
+                speaker == semconv.SPEAKER_AGENT
+                and metrics.get("e2e_latency") != self._reported_latency
+            ):
                 self._answered(metrics, heard_at=metrics.get("started_speaking_at") or time.time())
+            numbers = {k: v for k, v in metrics.items() if isinstance(v, int | float)}
+            self._tell(Said(speaker, item.text_content or "", item.interrupted, numbers))
 
     def _answered(self, metrics: Mapping[str, Any], *, heard_at: float) -> None:
         latency = metrics.get("e2e_latency")
@@ -272,18 +279,32 @@ class _Session:
             # refused without being run: unknown, bad arguments, a duplicate
             name = call.name if call.name in declared else semconv.OTHER
             refused = semconv.TOOL_ERROR if output.fnc_call_out.is_error else semconv.TOOL_CANCELLED
-            self._tell(ToolFinished(name, refused))
+            told = output.fnc_call_out.output
+            self._tell(
+                ToolFinished(
+                    name, refused, call_id=call.call_id, arguments=call.arguments, output=told
+                )
+            )
 
     def _tool_updated(self, event: Any) -> None:
         update = event.update
         if update.type == "tool_call_started":
             call = update.function_call
             self._started_tools.add(call.call_id)
-            self._running_tools[call.call_id] = (call.name, event.created_at)
+            self._running_tools[call.call_id] = (call, event.created_at)
         elif update.type == "tool_call_ended":
-            name, since = self._running_tools.pop(update.call_id)
+            call, since = self._running_tools.pop(update.call_id)
             duration_s = max(event.created_at - since, 0.0)
-            self._tell(ToolFinished(name, _TOOL_STATUSES[update.status], duration_s))
+            self._tell(
+                ToolFinished(
+                    call.name,
+                    _TOOL_STATUSES[update.status],
+                    duration_s,
+                    call_id=call.call_id,
+                    arguments=call.arguments,
+                    output=update.message,
+                )
+            )
 
     def _error(self, event: Any) -> None:
         error = event.error

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from importlib import metadata
 
-from . import job, session, tracer, transfers, worker
+from . import job, log_records, session, tracer, transfers, worker
 from .observer import Observer
 from .patches import MissingError, Patches
 
@@ -34,6 +34,7 @@ def install(patches: Patches, observer: Observer) -> list[str]:
             *job.missing(),
             *session.patch(patches, observer),
             *transfers.patch(patches, observer),
+            *log_records.patch(patches),
         ]
     except MissingError as error:
         patches.undo()

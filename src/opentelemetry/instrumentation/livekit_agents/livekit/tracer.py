@@ -57,13 +57,13 @@ def with_content(span: ReadableSpan) -> ReadableSpan:
     return restored
 
 
-def is_livekit_clouds(tracer_provider: trace.TracerProvider) -> bool:
+def is_livekit_clouds(provider: object) -> bool:
     """Tell whether LiveKit built a provider itself, for its Cloud recording."""
     from livekit.agents.telemetry import traces
 
     cloud = getattr(traces, "_cloud", None)
     targets = getattr(cloud, "_exit_targets", ())
-    shutdown = getattr(tracer_provider, "shutdown", None)
+    shutdown = getattr(provider, "shutdown", None)
     return any(call == shutdown for _, call in targets)
 
 

@@ -27,7 +27,8 @@ def patch(patches: Patches, observer: Observer) -> list[str]:
     async def transferred(wrapped: Any, _: Any, args: Any, kwargs: Any) -> Any:
         result = await wrapped(*args, **kwargs)
         with guarded("noting a transfer"):
-            observer.transferred()
+            if _has_succeeded(result):
+                observer.transferred()
         return result
 
     def wrap_warm(_: Any = None) -> None:
@@ -44,3 +45,13 @@ def patch(patches: Patches, observer: Observer) -> list[str]:
         # optional and slow to import: wrapped if the application wants it, while we are active
         wrapt.register_post_import_hook(lambda _: wrap_warm() if patches.in_place else None, _WARM)
     return []
+
+
+def _has_succeeded(result: Any) -> bool:
+    """Tell a transfer from an attempt, which does not raise where the server says how it ended."""
+    if not getattr(result, "transfer_id", ""):
+        # a merge of rooms, or a server that says nothing and raises if it fails
+        return True
+    from livekit.protocol.sip import SIPTransferStatus
+
+    return bool(result.status == SIPTransferStatus.STS_TRANSFER_SUCCESSFUL)

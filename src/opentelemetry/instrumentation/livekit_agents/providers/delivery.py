@@ -19,6 +19,7 @@ from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
 from ..tracing.span_diet import SpanDiet
+from .held import HeldSpans
 
 
 class _Account:
@@ -86,9 +87,11 @@ class DeliveringSpanProcessor(SpanProcessor):
         name: The destination as people read it, e.g. ``otlp http://localhost:4318/v1/traces``.
         copy: Applied to each span on its way out; returns the span itself or a changed copy.
         diet: Leaves out spans that are not wanted there. Default: all are sent.
+        hold: Whether spans wait for a decision on their call. Default: they go out as they end.
 
     Attributes:
         told: Called after each export, with the destination and whether it succeeded.
+        held: Spans that wait for a decision on their call, if they do.
     """
 
     told: Callable[[str, bool], None] | None = None
@@ -99,8 +102,11 @@ class DeliveringSpanProcessor(SpanProcessor):
         name: str,
         copy: Callable[[ReadableSpan], ReadableSpan],
         diet: SpanDiet | None = None,
+        *,
+        hold: bool = False,
     ) -> None:
         self.name = name
+        self.held = HeldSpans(self._send) if hold else None
         self.active = True
         self._diet = diet
         self._account = _Account()
@@ -118,9 +124,12 @@ class DeliveringSpanProcessor(SpanProcessor):
         if not self.active or span.context is None or not span.context.trace_flags.sampled:
             return
         sent = span if self._diet is None else self._diet.ended(span)
-        if sent is not None:
-            self._account.made(span.context.trace_id)
-            self._batches.on_end(sent)
+        if sent is None:
+            return
+        if self.held is None:
+            self._send(sent)
+        else:
+            self.held.add(span.context.trace_id, sent)
 
     def missing(self, trace_id: int) -> tuple[int, int]:
         """Return (spans not arrived, spans made) of a trace, and close its account."""
@@ -129,6 +138,11 @@ class DeliveringSpanProcessor(SpanProcessor):
     def force_flush(self, timeout_millis: int = 30000) -> bool:
         """Export what is queued; blocks for as long as the exporter takes."""
         return self._batches.force_flush(timeout_millis)
+
+    def _send(self, span: ReadableSpan) -> None:
+        assert span.context is not None
+        self._account.made(span.context.trace_id)
+        self._batches.on_end(span)
 
     def _note(self, success: bool) -> None:
         if self.told is not None:

@@ -1,7 +1,7 @@
 # Copyright The opentelemetry-instrumentation-livekit-agents Authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Exporters by the names of OTEL_TRACES_EXPORTER and OTEL_METRICS_EXPORTER."""
+"""Exporters by the names of OTEL_TRACES_EXPORTER, …METRICS_EXPORTER and …LOGS_EXPORTER."""
 
 from __future__ import annotations
 
@@ -17,7 +17,11 @@ from . import presets
 from .presets import PresetError
 
 _GRPC_PACKAGE = "opentelemetry-exporter-otlp-proto-grpc"
-_GROUPS = {"TRACES": "opentelemetry_traces_exporter", "METRICS": "opentelemetry_metrics_exporter"}
+_GROUPS = {
+    "TRACES": "opentelemetry_traces_exporter",
+    "METRICS": "opentelemetry_metrics_exporter",
+    "LOGS": "opentelemetry_logs_exporter",
+}
 _DEFAULT_ENDPOINTS = {"grpc": "http://localhost:4317", "http/protobuf": "http://localhost:4318"}
 
 
@@ -59,7 +63,7 @@ def destination(
 
     Args:
         name: As in the variable, e.g. ``otlp`` or ``console``.
-        signal: ``TRACES`` or ``METRICS``.
+        signal: ``TRACES``, ``METRICS`` or ``LOGS``.
         settings: For the protocol.
         environ: The variables. Default: those of this process.
     """
@@ -70,7 +74,11 @@ def destination(
         except PresetError:
             return Destination(entry_point=name)
         return Destination(name, target.variable, target.url, "http/protobuf")
-    protocol = settings.traces_protocol if signal == "TRACES" else settings.metrics_protocol
+    protocol = {
+        "TRACES": settings.traces_protocol,
+        "METRICS": settings.metrics_protocol,
+        "LOGS": settings.logs_protocol,
+    }[signal]
     if name == "otlp":
         name = "otlp_proto_grpc" if protocol == "grpc" else "otlp_proto_http"
     if name not in ("otlp_proto_grpc", "otlp_proto_http"):

@@ -183,7 +183,11 @@ def deliver(tracing: Tracing, provider: TracerProvider, settings: Settings) -> N
         else:
             on_diet = name == presets.LANGFUSE and settings.has("span_diet")
             delivery = DeliveringSpanProcessor(
-                exporter, str(target), _copy_for(name, settings), SpanDiet() if on_diet else None
+                exporter,
+                str(target),
+                _copy_for(name, settings),
+                SpanDiet() if on_diet else None,
+                hold=settings.keep is not None,
             )
             tracing.deliveries.append(delivery)
             provider.add_span_processor(delivery)

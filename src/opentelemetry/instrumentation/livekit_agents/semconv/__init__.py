@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from .langfuse import *  # noqa: F403
+from .logs import *  # noqa: F403
 from .metrics import *  # noqa: F403
 from .spans import *  # noqa: F403
 from .usage import *  # noqa: F403

@@ -136,6 +136,8 @@ OWN_PREFIX: Final = "agent."
 SIGNAL_METRICS: Final = "metrics"
 SIGNAL_TRACES: Final = "traces"
 REASON_NOT_DELIVERED: Final = "not_delivered"
+REASON_KILLED: Final = "killed"
+"""Spans of a call whose process was gone before it was decided whether they are sent."""
 REASON_SUSPECT_LATENCY: Final = "suspect_latency"
 """A turn latency below 0 or above :data:`SUSPECT_LATENCY_S`: a clock or an anchor was wrong."""
 SUSPECT_LATENCY_S: Final = 60.0

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Final
+from weakref import WeakValueDictionary
 
 from opentelemetry.context import Context
 from opentelemetry.trace import Span
 from opentelemetry.util.types import AttributeValue
 
 from opentelemetry import context as otel_context
+from opentelemetry import trace
 
 from .. import semconv
 from ..call.declarations import Declarations
@@ -26,9 +29,10 @@ _REQUEST_METRICS = (
     semconv.LK_REALTIME_MODEL_METRICS,
 )
 _KEY = otel_context.create_key("livekit_agents.call")
+_of_trace: Final[WeakValueDictionary[int, CallTrace]] = WeakValueDictionary()
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, weakref_slot=True)
 class CallTrace:
     """One call and the live spans that are still written to.
 
@@ -109,7 +113,15 @@ def attach(call_trace: CallTrace) -> None:
     otel_context.attach(otel_context.set_value(_KEY, call_trace))
 
 
+def remember(call_trace: CallTrace, span: Span) -> None:
+    """Make the call findable from whatever is in its trace."""
+    _of_trace[span.get_span_context().trace_id] = call_trace
+
+
 def find(context: Context | None = None) -> CallTrace | None:
     """Return the call of a context (default: the current one), or None outside of a call."""
     value = otel_context.get_value(_KEY, context)
-    return value if isinstance(value, CallTrace) else None
+    if isinstance(value, CallTrace):
+        return value
+    # a thread of the application's starts without a context; what LiveKit does for it has a span
+    return _of_trace.get(trace.get_current_span(context).get_span_context().trace_id)

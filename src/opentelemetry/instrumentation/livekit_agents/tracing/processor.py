@@ -95,8 +95,10 @@ def _is_native(span: ReadableSpan) -> bool:
 def _keep_live(found: CallTrace, span: Span) -> None:
     if span.name == semconv.SPAN_JOB:
         found.root = span
+        call_trace.remember(found, span)
     elif span.name == semconv.SPAN_SESSION:
         found.session = span
+        call_trace.remember(found, span)
     elif span.name in _REQUESTS:
         found.requests[span.get_span_context().span_id] = span
     elif span.name == semconv.SPAN_USER_TURN:

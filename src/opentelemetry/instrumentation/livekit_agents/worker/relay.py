@@ -27,6 +27,8 @@ _logger = logging.getLogger("opentelemetry.instrumentation.livekit_agents")
 
 INTERVAL_S: Final = 5.0
 """Seconds after which values are sent that nobody asked to be sent at once."""
+SOON_S: Final = 1.0
+"""Seconds that anything of a call waits at most: what a crash takes is younger."""
 _GAP_S: Final = 0.1
 """Seconds between two frames, so that what a turn's end sets off goes in one."""
 
@@ -119,6 +121,11 @@ class Relay:
         with self._condition:
             self._hurry()
 
+    def remind(self) -> None:
+        """Send what was recorded within a second, with whatever else will be by then."""
+        with self._condition:
+            self._hurry(SOON_S)
+
     def flush(self, timeout_s: float) -> bool:
         """Send everything and wait until it is with the operating system.
 
@@ -148,8 +155,8 @@ class Relay:
                 self._events.append(event)
                 self._hurry()
 
-    def _hurry(self) -> None:
-        due = self._sent_at + _GAP_S
+    def _hurry(self, within_s: float = 0.0) -> None:
+        due = max(self._sent_at + _GAP_S, time.monotonic() + within_s)
         # the thread that waits for this already is let sleep
         if due < self._due:
             self._due = due

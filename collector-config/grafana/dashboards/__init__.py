@@ -1,0 +1,4 @@
+# Copyright The opentelemetry-instrumentation-livekit-agents Authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Grafana dashboards, each built by the module of its name."""

@@ -1,0 +1,21 @@
+# Copyright The opentelemetry-instrumentation-livekit-agents Authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The receptionist with the one line, and a hook that prints what each call came to."""
+
+from opentelemetry.instrumentation.livekit_agents import business, instrument
+from speech import make_server, serve
+
+instrument()
+
+
+@business.on_call_end
+def show(summary: business.CallSummary) -> None:
+    # in one piece: other processes print, too
+    print(f"SUMMARY {summary.to_json()}\n", end="", flush=True)
+
+
+server = make_server()
+
+if __name__ == "__main__":
+    serve(server)

@@ -1,0 +1,355 @@
+# Copyright The opentelemetry-instrumentation-livekit-agents Authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Data hooks in real job processes: what they are given, and what those that go wrong cost."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+import offline
+from integration.agents.gate import Gate
+from integration.agents.run import Run, run_agent
+from integration.scrape import free_port, samples, wait_for_scrape
+from integration.test_whole_trace import take_calls as take_speech_calls
+from offline.llm_server import Reply, Rule, Script, ScriptedChatServer, ToolCall
+
+MODEL = Script(
+    [
+        Rule(
+            Reply(tool_calls=(ToolCall("look_up", {"name": "Marmaduke"}), ToolCall("book"))),
+            user="tools",
+        ),
+        # late, so that the turns before it have long been told when the process is killed
+        Rule(Reply(tool_calls=(ToolCall("crash"),), first_token_delay=1.0), user="killed"),
+        Rule(Reply("Goodbye.")),
+    ]
+)
+PRICES = """
+[llm."{server}/gpt-4o-mini"]
+per_million_input_tokens = 0.15
+per_million_output_tokens = 0.60
+[flat]
+per_minute = 0.0085
+"""
+SAID = ("Zanzibar", "Timbuktu", "Marmaduke", "Goodbye", "the calendar is gone")
+"""Words that only the agent, its tools and their callers say."""
+
+
+@dataclass
+class Told:
+    """What hooks were given by a worker's calls.
+
+    Attributes:
+        run: How the worker ended.
+        records: What was written down, in order.
+        scraped: What the worker counted, in the end.
+        took_s: From the first call to the last process's end, in seconds.
+    """
+
+    run: Run
+    records: list[dict[str, Any]]
+    scraped: str
+    took_s: float
+
+    def of(self, call_id: str) -> list[dict[str, Any]]:
+        """Return the records of one call."""
+        return [record for record in self.records if record["call_id"] == call_id]
+
+    @cached_property
+    def summaries(self) -> list[dict[str, Any]]:
+        """What calls came to."""
+        return [record for record in self.records if record["hook"] == "on_call_end"]
+
+    def counted(self, name: str, **labels: str) -> float:
+        """Return the sum of what was counted under a name and some labels."""
+        return sum(
+            sample.value
+            for sample in samples(self.scraped)
+            if sample.name == name and labels.items() <= sample.labels.items()
+        )
+
+
+def jobs_in(scraped: str) -> float:
+    """Return how many jobs a scrape counts."""
+    return sum(each.value for each in samples(scraped) if each.name == "agent_jobs_total")
+
+
+def take_calls(
+    folder: Path, rooms: tuple[str, ...], variables: Mapping[str, str], *, by_command: bool = False
+) -> Told:
+    """Have a worker take calls, four at once."""
+    ledger, port = folder / "ledger", free_port()
+    ledger.touch()
+    with ScriptedChatServer(MODEL) as model, ThreadPoolExecutor(1) as pool, Gate() as gate:
+        prices = folder / "prices.toml"
+        prices.write_text(PRICES.format(server=urlsplit(model.base_url).netloc))
+        ending = pool.submit(
+            run_agent,
+            "hooked",
+            {
+                "OTEL_EXPORTER_OTLP_ENDPOINT": "{endpoint}",
+                "OTEL_METRICS_EXPORTER": "prometheus",
+                "OTEL_EXPORTER_PROMETHEUS_PORT": str(port),
+                "OPENAI_BASE_URL": model.base_url,
+                "OPENAI_API_KEY": "none",
+                "PYTHONPATH": str(Path(offline.__file__).parent.parent),
+                "ROOMS": ",".join(rooms),
+                "GATE": str(gate.port),
+                "LEDGER": str(ledger),
+                "OTEL_INSTRUMENTATION_LIVEKIT_AGENTS_PRICES": str(prices),
+                "LINE": "0" if by_command else "1",
+                **variables,
+            },
+            by_command=by_command,
+            timeout_s=120,
+        )
+        gate.wait_until_up()
+        since = time.monotonic()
+        gate.take_calls()
+        took_s = time.monotonic() - since
+        scraped = wait_for_scrape(port, lambda text: jobs_in(text) >= len(rooms))
+        gate.__exit__(None, None, None)
+        run = ending.result()
+    records = [json.loads(line) for line in ledger.read_text().splitlines()]
+    return Told(run, records, scraped, took_s)
+
+
+CONTENT = {"OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT": "EVENT_ONLY"}
+ROOMS = ("plain-1", "tools-1", "tools-2", "killed-1", "sessionless-1", "tools-3")
+
+
+@pytest.fixture(
+    scope="module",
+    params=[("line", "process"), ("command", "process"), ("line", "thread")],
+    ids=" ".join,
+)
+def told(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Told:
+    """Six calls through each door, and in one process."""
+    door, executor = request.param
+    rooms = ROOMS if executor == "process" else tuple(r for r in ROOMS if r != "killed-1")
+    return take_calls(
+        tmp_path_factory.mktemp("hooks"),
+        rooms,
+        {"EXECUTOR": executor},
+        by_command=door == "command",
+    )
+
+
+def test_hooks_see_each_call_in_order(told: Told) -> None:
+    """Start, turns and tools as they happened, the end; sync ones on a thread of their own."""
+    with_tools = [s for s in told.summaries if s["tools"]]
+    assert len(with_tools) == 3
+    for summary in with_tools:
+        records = told.of(summary["call_id"])
+        assert [record["hook"] for record in records] == [
+            "on_call_start",
+            "on_turn",
+            "on_turn",
+            "on_tool",
+            "on_tool",
+            "on_turn",
+            "on_call_end",
+        ]
+        turns = [record for record in records if record["hook"] == "on_turn"]
+        assert [(turn["speaker"], turn["index"]) for turn in turns] == [
+            ("agent", 0),
+            ("user", 1),
+            ("agent", 1),
+        ]
+        assert all(turn["thread"].startswith("livekit-agents-hook-") for turn in turns)
+        tools = {record["name"]: record for record in records if record["hook"] == "on_tool"}
+        assert tools["look_up"]["status"] == "success"
+        assert tools["book"]["status"] == "error"
+        assert tools["book"]["turn"] == 1
+        assert tools["book"]["duration_s"] > 0
+        # the summary has the very same
+        for of_summary, told_at_once in zip(summary["turns"], turns, strict=True):
+            assert of_summary.items() <= told_at_once.items()
+
+
+def test_the_summary_is_final_and_whole(told: Told) -> None:
+    """It knows what the shutdown callbacks still said."""
+    summary = next(s for s in told.summaries if s["tools"])
+    assert summary["outcome"] == "booking"
+    assert summary["labels"] == {"intent": "billing"}
+    assert summary["user_id"] == "caller-1"
+    assert summary["feedback"] == {"csat": 4.0}
+    assert summary["conversions"] == [{"name": "bookings", "values": {"EUR": 120.0}}]
+    assert summary["close_reason"] == "user_initiated"
+    assert summary["user_turns"] == 1
+    assert summary["kind"] == "production"
+    assert summary["agent_name"] == "receptionist"
+    assert re.fullmatch("[0-9a-f]{32}", summary["trace_id"])
+    [llm] = [used for used in summary["usage"] if used["component"] == "llm"]
+    assert llm["model"].startswith("gpt-4o-mini")
+    assert llm["usage"]["requests"] == 2
+    [start] = [r for r in told.of(summary["call_id"]) if r["hook"] == "on_call_start"]
+    assert start["trace_id"] == summary["trace_id"]
+    root = next(
+        span
+        for span in told.run.spans
+        if span.trace_id == summary["trace_id"] and not span.parent_span_id
+    )
+    assert root.attributes["session.id"] == summary["call_id"]
+    assert root.attributes["agent.outcome"] == "booking"
+
+
+def test_summaries_add_up_to_what_is_counted(told: Told) -> None:
+    """Outcomes, durations, money, conversions; a killed process is counted and tells nobody."""
+    summaries = told.summaries
+    assert len(summaries) == 4
+    for outcome in ("booking", "completed"):
+        of_outcome = [s for s in summaries if s["outcome"] == outcome]
+        assert told.counted("agent_sessions_total", outcome=outcome) == len(of_outcome)
+        assert told.counted("agent_session_duration_seconds_sum", outcome=outcome) == pytest.approx(
+            sum(s["duration_s"] for s in of_outcome), abs=1e-9
+        )
+    costs = [s["cost_dollars"] for s in summaries]
+    assert told.counted("agent_session_cost_dollars_sum") == pytest.approx(sum(costs), abs=1e-9)
+    assert max(costs) > 0
+    for summary in summaries:
+        assert sum(cost["dollars"] for cost in summary["costs"]) == pytest.approx(
+            summary["cost_dollars"], abs=1e-12
+        )
+    assert told.counted("agent_bookings_total") == 3
+    assert told.counted("agent_conversion_value_total", currency="EUR") == 360
+    assert told.counted("agent_session_turns_sum") == sum(s["user_turns"] for s in summaries)
+    killed = {r["call_id"] for r in told.records} - {s["call_id"] for s in summaries}
+    assert len(killed) == told.counted("agent_sessions_total", outcome="crashed")
+    for call_id in killed:
+        # what had happened had been told
+        assert [r["hook"] for r in told.of(call_id)] == ["on_call_start", "on_turn", "on_turn"]
+
+
+def test_nothing_that_was_said_is_told_unless_it_is_captured(told: Told) -> None:
+    """Neither what was said nor what went through tools is in any record."""
+    for record in told.records:
+        for word in SAID:
+            assert word not in json.dumps(record), word
+
+
+def test_what_was_said_is_told_where_it_is_captured(tmp_path: Path) -> None:
+    """With any value of the standard variable that is not off."""
+    told = take_calls(tmp_path, ("tools-1",), CONTENT)
+    [summary] = told.summaries
+    assert [turn["text"] for turn in summary["turns"]] == [
+        "Hello from Zanzibar.",
+        "tools",
+        "Goodbye.",
+    ]
+    tools = {tool["name"]: tool for tool in summary["tools"]}
+    assert json.loads(tools["look_up"]["arguments"]) == {"name": "Marmaduke"}
+    assert tools["look_up"]["output"] == "a patient from Timbuktu"
+    assert tools["look_up"]["tool_call_id"]
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [pytest.param({}, id="process"), pytest.param({"EXECUTOR": "thread"}, id="thread")],
+)
+def test_a_hook_that_hangs_or_raises_costs_a_line_and_nothing_else(
+    tmp_path: Path, variables: dict[str, str]
+) -> None:
+    """Hanging on a thread, hanging and deaf to its cancellation, raising, leaving: all at once."""
+    rooms = ("tools-1", "tools-2", "tools-3", "tools-4")
+    faulty = {"FAULTY": "hang,hang_async,raise,raise_async,exit"}
+    told = take_calls(
+        tmp_path,
+        rooms,
+        {**faulty, **variables, "OTEL_INSTRUMENTATION_LIVEKIT_AGENTS_HOOK_TIMEOUT": "0.5"},
+    )
+    assert told.run.calls_ended == 4
+    # the good ones got everything
+    assert len(told.summaries) == 4
+    for summary in told.summaries:
+        assert len(told.of(summary["call_id"])) == 7
+    assert "killing process" not in told.run.stderr
+    processes = 1 if variables else 4
+    logged = told.run.logged("ERROR")
+    for name, what in (
+        # within 0.25 s where the call ends meanwhile
+        ("hang", "s; it is not called again in this call, the others are"),
+        ("hang_async", "s; it is not called again in this call, the others are"),
+        ("fail", "raised LookupError; the call goes on"),
+        ("fail_async", "raised LookupError; the call goes on"),
+        ("leave", "raised SystemExit; the call goes on"),
+    ):
+        about = [line for line in logged if re.match(rf"hook \S+\.{name} ", line)]
+        assert len(about) == processes, (name, logged)
+        assert all(what in line for line in about)
+    assert told.counted("agent_sessions_total", outcome="booking") == 4
+
+
+def test_a_hook_that_hangs_at_the_end_delays_it_by_the_flush_at_most(tmp_path: Path) -> None:
+    """With a hook timeout that is longer: the good hook has its summary, the job ends in time."""
+    told = take_calls(
+        tmp_path,
+        ("plain-1", "plain-2"),
+        {
+            "FAULTY": "hang_at_end",
+            "OTEL_INSTRUMENTATION_LIVEKIT_AGENTS_HOOK_TIMEOUT": "8",
+            "OTEL_INSTRUMENTATION_LIVEKIT_AGENTS_FLUSH_TIMEOUT": "1",
+        },
+    )
+    assert len(told.summaries) == 2
+    late = [line for line in told.run.logged("ERROR") if "did not return within 0.9 s" in line]
+    assert len(late) == 4  # two hooks, two processes
+    assert not [line for line in told.run.logged("WARNING") if "hooks of call" in line]
+    assert told.run.calls_ended == 2
+    assert "killing process" not in told.run.stderr
+
+
+def test_latencies_are_those_of_the_spans(tmp_path: Path) -> None:
+    """Real speech: each answer's latency, its stages, what was interrupted, who spoke how long."""
+    rooms = ("call-books", "call-interrupts")
+    calls = take_speech_calls(tmp_path, "speech_hooked", rooms)
+    lines = [line for line in calls.log.splitlines() if line.startswith("SUMMARY ")]
+    summaries = {
+        calls.rooms[summary["call_id"]]: summary
+        for summary in (json.loads(line.removeprefix("SUMMARY ")) for line in lines)
+    }
+    assert summaries.keys() == set(rooms)
+    for room, summary in summaries.items():
+        measured = [turn for turn in summary["turns"] if turn["latency_s"] is not None]
+        assert {turn["latency_source"] for turn in measured} == {"measured"}
+        assert {turn["speaker"] for turn in measured} == {"agent"}
+        of_spans = [
+            span.attributes["lk.e2e_latency"]
+            for span in sorted(calls.of(room), key=lambda span: span.start_ns)
+            if "lk.e2e_latency" in span.attributes
+        ]
+        assert [turn["latency_s"] for turn in measured] == pytest.approx(of_spans, abs=1e-9)
+        assert len(measured) >= 2
+        for turn in measured:
+            assert sum(turn["stages_s"].values()) == pytest.approx(turn["latency_s"], abs=1e-6)
+        users = [turn for turn in summary["turns"] if turn["speaker"] == "user"]
+        assert [turn["index"] for turn in users] == list(range(1, summary["user_turns"] + 1))
+        assert all(turn["timings_s"]["end_of_turn_delay"] > 0 for turn in users)
+        assert all(turn["started_at"] < turn["ended_at"] <= turn["at"] for turn in users)
+        assert summary["first_response_s"] > 0
+        assert summary["speech_s"].keys() == {"user", "agent"}
+        assert {used["component"] for used in summary["usage"]} >= {"llm", "stt", "tts", "vad"}
+        assert summary["close_reason"] == "participant_disconnected"
+    kinds = [each["kind"] for each in summaries["call-interrupts"]["interruptions"]]
+    assert kinds.count("barge_in") == 1
+    assert any(turn["interrupted"] for turn in summaries["call-interrupts"]["turns"])
+
+
+def test_hooks_are_waited_for_where_the_flush_is_left_out(tmp_path: Path) -> None:
+    """The end of a call has nothing else to wait for then, and nothing to say of spans."""
+    variables = {"OTEL_INSTRUMENTATION_LIVEKIT_AGENTS_DISABLED_PARTS": "flush"}
+    told = take_calls(tmp_path, ("plain-1", "plain-2"), variables)
+    assert len(told.summaries) == 2
+    assert [line for line in told.run.logged("WARNING") if "did not get to" in line] == []
