@@ -28,7 +28,7 @@ $(VENV)/ready:
 	@rm -rf "$(VENV)" && mkdir -p "$(CACHE)"
 	@$(PYTHON) -m venv "$(VENV)"
 	@$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -r requirements-dev.txt editables
-	@$(BIN)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt --no-build-isolation -e .
 	@touch $@
 
 $(PHOENIX_VENV)/ready:
