@@ -5,7 +5,7 @@ SHELL := /bin/bash
 
 PYTHON ?= python3
 CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/opentelemetry-instrumentation-livekit-agents
-KEY := $(shell { pwd; cat constraints.txt requirements-dev.txt pyproject.toml; $(PYTHON) --version; } | sha256sum | cut -c1-12)
+KEY := $(shell { pwd; cat Makefile constraints.txt requirements-dev.txt pyproject.toml; $(PYTHON) --version; } | sha256sum | cut -c1-12)
 VENV := $(CACHE)/venv-$(KEY)
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest -p no:cacheprovider
