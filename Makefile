@@ -75,8 +75,9 @@ test-unit: $(VENV)/ready ## fast, pure
 test-contract: $(VENV)/ready ## what the libraries below us promise
 	@$(PYTEST) tests/contract
 
+# two files at a time: what they wait for is speech, not the processor
 test-integration: $(VENV)/ready tools ## real livekit-agents in real processes
-	@$(PYTEST) tests/integration
+	@$(PYTEST) -n 2 --dist loadfile tests/integration
 
 test-system: $(VENV)/ready tools servers ## real servers
 	@$(PYTEST) tests/system
