@@ -41,6 +41,7 @@ $(PHOENIX_VENV)/ready:
 .PHONY: tools servers backends
 # What cannot be had is named here; its tests then say what was not run, and fail under CI.
 backends:
+	-@$(call need,promtool,prometheus)
 	-@$(call need,amtool,prometheus-alertmanager)
 	-@$(call need,kubectl,kubernetes-client)
 	-@$(call need,chromium,chromium)
@@ -82,7 +83,7 @@ test-integration: $(VENV)/ready tools ## real livekit-agents in real processes
 test-system: $(VENV)/ready tools servers ## real servers
 	@$(PYTEST) tests/system
 
-test-backends: $(VENV)/ready tools servers backends ## real backends, and what they show
+test-backends: $(VENV)/ready tools backends ## real backends, and what they show
 	@$(PYTEST) tests/backends
 
 collector: ## build the OpenTelemetry Collector that the tests run, once
