@@ -3,8 +3,8 @@
 
 """Traces chosen at hang-up, on a real worker: whole ones of the calls that matter, and no others.
 
-The calls are those of test_worker_metrics: eleven that end well, two with a failure of their own
-kind, one that is killed.
+The calls are those of test_worker_metrics: one is killed, in three something failed, the others
+end well.
 """
 
 from __future__ import annotations

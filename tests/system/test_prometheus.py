@@ -104,6 +104,7 @@ def scraped(programs: Programs, tmp_path_factory: pytest.TempPathFactory) -> Ite
             "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.endpoint,
             "OTEL_EXPORTER_PROMETHEUS_PORT": str(port),
             "OTEL_METRICS_EXPORTER": "prometheus",
+            "OTEL_INSTRUMENTATION_LIVEKIT_AGENTS_CONVERSIONS": "book_appointment=bookings",
             "OTEL_LOGS_EXPORTER": "none",
             "OTEL_RESOURCE_ATTRIBUTES": RESOURCE,
             "OPENAI_BASE_URL": model.base_url,
@@ -211,6 +212,17 @@ def test_tools_are_counted_by_how_they_ended(scraped: Scraped) -> None:
     errors: Result = query('increase(agent_tool_calls_total{status="error"}[5m])', "tool_name")
     assert errors["check_availability",] == 0
     assert 1 <= errors["book_appointment",] < 2
+
+
+def test_the_first_booking_is_an_increase_and_a_conversion(scraped: Scraped) -> None:
+    """By the tutorial's query, in the form that works; a booking that the tool refused is none."""
+    query = scraped.prometheus.query
+    assert query("agent_bookings_total", "agent_name") == {(AGENT,): 1}
+    assert 1 <= query("increase(agent_bookings_total[5m])", "agent_name")[AGENT,] < 2
+    by_agent = "sum by (agent_name) (rate({}[1h]))"
+    conversion = f"{by_agent} / {by_agent}".format("agent_bookings_total", "agent_sessions_total")
+    # both are extrapolated; the booking came before its call was over
+    assert query(conversion, "agent_name")[AGENT,] == pytest.approx(0.5, rel=0.1)
 
 
 def test_two_releases_can_be_told_apart(scraped: Scraped) -> None:

@@ -115,3 +115,13 @@ def test_every_name_in_the_text_exists(page: str) -> None:
         assert hasattr(environment_variables, variable), variable
     for name in re.findall(r"\bbusiness\.(\w+)\(", page):
         assert name in business.__all__, name
+
+
+def test_the_readmes_formulas_are_the_pages() -> None:
+    """One definition of each figure, wherever it is read."""
+    readme = (ROOT / "README.md").read_text()
+    (block,) = re.findall(r"^## Key figures\n.*?```promql\n(.*?)```", readme, re.DOTALL | re.M)
+    formulas = [line for line in block.splitlines() if not line.startswith("#")]
+    on_page = {" ".join(query.split()) for query in QUERIES}
+    assert len(formulas) == len(STANDARD)
+    assert set(formulas) <= on_page

@@ -103,9 +103,9 @@ class Recorder:
         else:
             if isinstance(event, events.ModelUsed) and call.id in self._open:
                 self._open[call.id].add(event)
-            handle = self._handlers.get(type(event))
-            if handle is not None and call.kind in self._counted_kinds:
-                handle(call, event, trace.get_current_span(context).get_span_context())
+            if call.kind in self._counted_kinds:
+                span = trace.get_current_span(context).get_span_context()
+                self._handlers[type(event)](call, event, span)
 
     def usage(self, call: Call) -> CallUsage | None:
         """Return what a call in progress has used so far; None before and after it."""
