@@ -57,7 +57,7 @@ servers:
 # $(1) is a program, $(2) Debian's package of it
 need = command -v $(1) >/dev/null || { \
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	    echo "installing $(2)"; apt-get update -qq && apt-get install -y -qq $(2) >/dev/null; \
+	    echo "installing $(2)"; apt-get update -qq && apt-get -o DPkg::Lock::Timeout=300 install -y -qq $(2) >/dev/null; \
 	  else \
 	    echo "$(1) is not installed: apt-get install $(2)"; exit 2; \
 	  fi; }
@@ -73,7 +73,7 @@ lint: $(VENV)/ready ## ruff and mypy --strict
 test-unit: $(VENV)/ready ## fast, pure
 	@$(PYTEST) tests/unit
 
-test-contract: $(VENV)/ready ## what the libraries below us promise
+test-contract: $(VENV)/ready tools ## what the libraries below us promise
 	@$(PYTEST) tests/contract
 
 # two files at a time: what they wait for is speech, not the processor
