@@ -153,16 +153,20 @@ def assert_whole(spans: list[ReceivedSpan], *, calls: int = 1) -> None:
     assert orphans == []
 
 
-def _run(command: list[str], variables: Mapping[str, str], timeout_s: float) -> tuple[str, str]:
-    """Run a command as a user would, in an environment without any telemetry of ours."""
-    environ = {
+def clean_environ() -> dict[str, str]:
+    """Return this process's environment without any telemetry of ours."""
+    return {
         name: value
         for name, value in os.environ.items()
         if not name.startswith(("OTEL_", "LIVEKIT_", "PYTEST_"))
     }
+
+
+def _run(command: list[str], variables: Mapping[str, str], timeout_s: float) -> tuple[str, str]:
+    """Run a command as a user would."""
     process = subprocess.Popen(
         command,
-        env={**environ, **variables},
+        env={**clean_environ(), **variables},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

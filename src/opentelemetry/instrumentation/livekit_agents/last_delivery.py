@@ -1,23 +1,32 @@
 # Copyright The opentelemetry-instrumentation-livekit-agents Authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""What the end of a call waits for: everything that holds its telemetry back, and what was lost."""
+"""What an end waits for, of a call or a worker: what holds telemetry back, and what was lost."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import threading
 from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Final
 
 from opentelemetry import _logs, metrics, trace
 
+from . import native_metrics
 from .call.keeping import KeepRules
 from .job_metrics import JobMetrics
 from .livekit import tracer as livekit_tracer
 from .providers.flush import Flush
 from .providers.traces import Tracing
 from .tracing.call_trace import CallTrace
+from .worker_metrics import WorkerMetrics
 
 _logger = logging.getLogger("opentelemetry.instrumentation.livekit_agents")
+
+_LAST_PUSH_S: Final = 5.0
+"""Seconds that the end of a worker may wait for its last metrics to be read, and to be sent."""
 
 
 def targets(
@@ -96,3 +105,37 @@ def report(
             found.call.id,
             timeout_s,
         )
+
+
+def end_metrics(
+    of_jobs: JobMetrics | None, of_worker: WorkerMetrics | None, timeout_s: float = _LAST_PUSH_S
+) -> None:
+    """Send the last metrics of a process and stop; blocks, for ``timeout_s`` in each step."""
+    if of_jobs is not None:
+        of_jobs.close(timeout_s)
+    if of_worker is not None:
+        of_worker.close(timeout_s)
+    # not before: what they still had to collect would be lost
+    native_metrics.give_back()
+
+
+async def end_metrics_on_a_thread(
+    of_jobs: JobMetrics | None, of_worker: WorkerMetrics | None
+) -> None:
+    """End metrics, whatever becomes of this task.
+
+    LiveKit's command cancels all tasks as soon as its server is closed. A thread that runs goes on,
+    and the interpreter does not end before it; an executor's item that has not begun is dropped.
+    """
+    ended: Future[None] = Future()
+
+    def end() -> None:
+        ended.set_running_or_notify_cancel()
+        try:
+            end_metrics(of_jobs, of_worker)
+        except Exception:
+            _logger.exception("ending metrics failed; their last values may be missing")
+        ended.set_result(None)
+
+    threading.Thread(target=end, name="livekit-agents-metrics-end", daemon=False).start()
+    await asyncio.wrap_future(ended)

@@ -26,7 +26,6 @@ from . import (
     business,
     job_process,
     last_delivery,
-    native_metrics,
     native_traces,
     settings,
     worker_metrics,
@@ -49,9 +48,6 @@ from .tracing import call_trace, end_of_call, interruptions
 from .worker_metrics import PROMETHEUS, WorkerMetrics
 
 _logger = logging.getLogger("opentelemetry.instrumentation.livekit_agents")
-
-_LAST_PUSH_S = 5.0
-"""Seconds that the end of a worker may wait for its last metrics to be read, and to be sent."""
 
 
 class Runtime:
@@ -97,7 +93,7 @@ class Runtime:
         of_worker, self._worker_metrics = self._worker_metrics, None
         # on a thread: it may be called where nothing may wait
         threading.Thread(
-            target=_close, args=(of_jobs, of_worker, _LAST_PUSH_S), daemon=True
+            target=last_delivery.end_metrics, args=(of_jobs, of_worker), daemon=True
         ).start()
         if self._tracing is not None and self._native_provider is not None:
             native_traces.give_up(self._tracing, self._native_provider)
@@ -168,7 +164,7 @@ class Runtime:
         if self._running_workers == 0:
             of_worker, self._worker_metrics = self._worker_metrics, None
             of_jobs, self._job_metrics = self._job_metrics, None
-            await asyncio.to_thread(_close, of_jobs, of_worker, _LAST_PUSH_S)
+            await last_delivery.end_metrics_on_a_thread(of_jobs, of_worker)
 
     def job_process_target(
         self, dispatch_name: str, target: Callable[..., Any], args: tuple[Any, ...]
@@ -367,16 +363,7 @@ class Runtime:
             timeout_s = 0.1 if self._delivery_given_up else self.settings.flush_timeout_s
             of_jobs, self._job_metrics = self._job_metrics, None
             of_worker, self._worker_metrics = self._worker_metrics, None
-            _close(of_jobs, of_worker, timeout_s)
-
-
-def _close(of_jobs: JobMetrics | None, of_worker: WorkerMetrics | None, timeout_s: float) -> None:
-    if of_jobs is not None:
-        of_jobs.close(timeout_s)
-    if of_worker is not None:
-        of_worker.close(timeout_s)
-    # not before: what they still had to collect would be lost
-    native_metrics.give_back()
+            last_delivery.end_metrics(of_jobs, of_worker, timeout_s)
 
 
 def _is_job_process() -> bool:

@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
+from functools import partial
 
 from opentelemetry.sdk.resources import Resource
 
@@ -17,6 +19,7 @@ from .guard import guarded
 from .package import SET_ASIDE
 from .providers import exporters
 from .providers.exporters import ExporterError
+from .providers.flush import Flush
 from .settings import Settings
 from .worker import (
     Aggregator,
@@ -31,6 +34,8 @@ from .worker import (
     own_row,
     with_instance_id,
 )
+
+_logger = logging.getLogger("opentelemetry.instrumentation.livekit_agents")
 
 PROMETHEUS = "prometheus"
 
@@ -96,12 +101,32 @@ class WorkerMetrics:
         if self._native is not None:
             self._native.close(timeout_s)
         self._aggregator.drain(timeout_s)
-        for push in self._pushes:
-            push.close(timeout_s)
+        self._push_a_last_time(timeout_s)
         if self._endpoint is not None:
             self._endpoint.close()
         self._collector.unregister()
         self._aggregator.close()
+
+    def _push_a_last_time(self, timeout_s: float) -> None:
+        """Push to all destinations at once, and say where the last numbers are missing."""
+        arrived: set[str] = set()
+
+        def close(push: Push) -> None:
+            if push.close(timeout_s):
+                arrived.add(push.name)
+
+        Flush([(push.name, partial(close, push)) for push in self._pushes], timeout_s).wait()
+        for push in self._pushes:
+            if push.name not in arrived:
+                _logger.warning(
+                    "the last metrics of this worker did not get to %s within %g s: %s; see "
+                    "whether it answers: livekit-agents-telemetry doctor agent.py",
+                    push.name,
+                    timeout_s,
+                    "none ever did"
+                    if push.age_s is None
+                    else f"what its calls added in the last {push.age_s:.0f} s is missing there",
+                )
 
     def _look_at(self, instrument: Instrument, attributes: Attributes) -> None:
         """Name what has no price once for the worker, not in each of its processes."""

@@ -10,6 +10,7 @@ is the worker's state, which no MeterProvider could hold.
 from __future__ import annotations
 
 import os
+import time
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -46,6 +47,9 @@ class Push:
         exporter: Where to; only ever called on the thread, or by ``flush``.
         name: The destination as people read it.
 
+    Attributes:
+        name: The destination.
+
     Raises:
         ValueError: If the interval is not above 0.
     """
@@ -56,7 +60,9 @@ class Push:
         self._state = state
         self._resource = resource
         self._pid = os.getpid()
-        self._name = name
+        self.name = name
+        self._closing = self._is_last = self._last_arrived = False
+        self._arrived_at: float | None = None
         self._deltas = Deltas(exporter._preferred_temporality or {})
         self._reader = PeriodicExportingMetricReader(_WatchedExporter(exporter, self._note))
         self._reader._set_collect_callback(self._collect)
@@ -65,17 +71,32 @@ class Push:
         """Send the state now; blocks for as long as the exporter takes."""
         self._reader.collect()
 
-    def close(self, timeout_s: float) -> None:
-        """Send the state a last time, within ``timeout_s`` seconds, and stop."""
-        self._reader.shutdown(timeout_millis=timeout_s * 1000)
+    def close(self, timeout_s: float) -> bool:
+        """Send the state a last time, within ``timeout_s`` seconds, and stop.
 
-    def _note(self, delivered: bool) -> None:
-        for row in delivery_rows(self._name, delivered=delivered):
+        Returns:
+            Whether it arrived.
+        """
+        self._closing = True
+        self._reader.shutdown(timeout_millis=timeout_s * 1000)
+        return self._last_arrived
+
+    @property
+    def age_s(self) -> float | None:
+        """Seconds since the state last arrived; None where it never did."""
+        return None if self._arrived_at is None else time.monotonic() - self._arrived_at
+
+    def _note(self, arrived: bool) -> None:
+        if arrived:
+            self._arrived_at = time.monotonic()
+        self._last_arrived = arrived and self._is_last
+        for row in delivery_rows(self.name, delivered=arrived):
             self._state.add(row)
 
     def _collect(self, *_: Any, **__: Any) -> Any:
         if os.getpid() != self._pid:
             return None  # forked off: the state is its parent's
+        self._is_last = self._closing
         scopes = self._deltas.convert(self._state.read())
         return MetricsData(
             [ResourceMetrics(self._resource, scopes, self._resource.schema_url)] if scopes else []
