@@ -70,7 +70,7 @@ _ANY_PORT = {"OTEL_EXPORTER_PROMETHEUS_PORT": "0"}
 
 def _a_call(state: State, outcome: str = "completed") -> None:
     """Add what a call comes to."""
-    latency = Instrument("agent.turn.latency", "histogram", "s", "Latency.", (0.1, 0.5, 1.0))
+    latency = Instrument("greeting.latency", "histogram", "s", "Latency.", (0.1, 0.5, 1.0))
     active = Instrument("agent.sessions.active", "updowncounter", "{session}", "Active.")
     age = Instrument("queue.age", "gauge", "s", "Age.")
     agent = attributes_of({"agent_name": 'the "best"\\one\n'})
@@ -175,10 +175,10 @@ def test_both_formats_are_valid_and_say_the_same(endpoint: ScrapeEndpoint) -> No
     ]
     assert read[0] == read[1]
     agent = ("agent_name", 'the "best"\\one\n')
-    assert read[0]["agent_turn_latency_seconds_bucket", frozenset({agent, ("le", "0.5")})] == 1
-    assert read[0]["agent_turn_latency_seconds_bucket", frozenset({agent, ("le", "+Inf")})] == 2
-    assert read[0]["agent_turn_latency_seconds_sum", frozenset({agent})] == 2.3
-    assert read[0]["agent_turn_latency_seconds_count", frozenset({agent})] == 2
+    assert read[0]["greeting_latency_seconds_bucket", frozenset({agent, ("le", "0.5")})] == 1
+    assert read[0]["greeting_latency_seconds_bucket", frozenset({agent, ("le", "+Inf")})] == 2
+    assert read[0]["greeting_latency_seconds_sum", frozenset({agent})] == 2.3
+    assert read[0]["greeting_latency_seconds_count", frozenset({agent})] == 2
     assert read[0]["agent_sessions_active", frozenset({agent})] == 1
     assert read[0]["queue_age_seconds", frozenset()] == 0.5
     sessions = frozenset({("agent_name", "a"), ("outcome", "completed")})
@@ -199,7 +199,7 @@ def test_an_exemplar_leads_to_its_span(endpoint: ScrapeEndpoint) -> None:
     (family,) = (
         family
         for family in read_openmetrics(_scrape(endpoint, _OPENMETRICS))
-        if family.name == "agent_turn_latency_seconds"
+        if family.name == "greeting_latency_seconds"
     )
     (found,) = [(s.labels["le"], s.exemplar) for s in family.samples if s.exemplar]
     assert found[0] == "0.5"
@@ -261,7 +261,7 @@ def test_a_registry_that_has_the_names_takes_ours_too() -> None:
     _a_call(state)
     collector = StateCollector(state, _RESOURCE)
     collector.register(registry)
-    Counter("agent_turn_latency_seconds", "Theirs.", registry=registry)
+    Counter("greeting_latency_seconds", "Theirs.", registry=registry)
     collector.unregister(registry)
     assert registry.get_sample_value("target_info") is None
 
@@ -340,7 +340,7 @@ def test_the_state_is_pushed_on_the_interval(
     assert [point.as_int for point in sessions] == sorted(point.as_int for point in sessions)
     assert len({point.start_time_unix_nano for point in sessions}) == 1
     assert all(a.time_unix_nano < b.time_unix_nano for a, b in pairwise(sessions))
-    (latency,) = read[-1]["agent.turn.latency"]
+    (latency,) = read[-1]["greeting.latency"]
     assert (latency.count, latency.sum, list(latency.bucket_counts)) == (4, 4.6, [0, 2, 0, 2])
     assert not any(map(latency.HasField, ("min", "max")))
     (exemplar,) = latency.exemplars
@@ -390,7 +390,7 @@ def test_the_temporality_is_what_the_standard_variable_says(
         read = [_points(request) for request in receiver.metric_requests[:3]]
     pushed = []
     for points in read:
-        sessions, latencies = points.get("agent.sessions"), points.get("agent.turn.latency")
+        sessions, latencies = points.get("agent.sessions"), points.get("greeting.latency")
         pushed.append(
             (sessions[0].as_int if sessions else None, latencies[0].count if latencies else None)
         )
@@ -398,7 +398,7 @@ def test_the_temporality_is_what_the_standard_variable_says(
         assert points["agent.sessions.active"][0].as_int >= 1
     assert pushed == expected
     if preference == "delta":
-        first, _, third = (points.get("agent.turn.latency") for points in read)
+        first, _, third = (points.get("greeting.latency") for points in read)
         assert first is not None
         assert third is not None
         assert third[0].start_time_unix_nano > first[0].start_time_unix_nano

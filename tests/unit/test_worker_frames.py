@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from opentelemetry.instrumentation.livekit_agents import semconv
 from opentelemetry.instrumentation.livekit_agents.worker.frames import (
     MAX_FRAME_BYTES,
     REASON_GARBAGE,
@@ -32,16 +33,18 @@ from opentelemetry.instrumentation.livekit_agents.worker.rows import (
     Row,
     Scope,
     attributes_of,
+    own_row,
 )
 
 _COUNTER = Instrument("c", "counter", "{call}", "Calls.", (), Scope("s", "1", "u"))
 _HISTOGRAM = Instrument("h", "histogram", "s", "Latency.", (0.5, 1.0))
 _KINDS = {
     "counter": st.integers(0, 2**40) | st.floats(0, 1e9),
-    "updowncounter": st.integers() | st.floats(-1e9, 1e9),
+    "updowncounter": st.integers(-(2**63), 2**63 - 1) | st.floats(-1e9, 1e9),
     "gauge": st.floats(allow_nan=False, allow_infinity=False),
 }
 _TEXT = st.text(st.characters(codec="utf-8"), max_size=20)
+_NAMES = st.from_regex(r"\A[A-Za-z][-_./A-Za-z0-9]{0,19}\Z")
 _KEYS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20)
 _VALUES = _TEXT | st.booleans() | st.integers(-(2**40), 2**40) | st.floats(-1e9, 1e9)
 _ATTRIBUTES = st.dictionaries(_KEYS, _VALUES, max_size=4).map(attributes_of)
@@ -66,10 +69,12 @@ def _rows(draw: st.DrawFn) -> Row:
         bounds = []
         value = draw(_KINDS[kind])
     else:
-        counts = st.lists(st.integers(0, 2**40), min_size=len(bounds) + 1, max_size=len(bounds) + 1)
+        counts = st.lists(
+            st.integers(0, 2**40 - 1), min_size=len(bounds) + 1, max_size=len(bounds) + 1
+        )
         value = Distribution(draw(st.floats(-1e9, 1e9)), tuple(draw(counts)))
     instrument = Instrument(
-        draw(_KEYS), kind, draw(_TEXT), draw(_TEXT), tuple(bounds), Scope(draw(_TEXT))
+        draw(_NAMES), kind, draw(_TEXT), draw(_TEXT), tuple(bounds), Scope(draw(_TEXT))
     )
     return Row(instrument, draw(_ATTRIBUTES), draw(_TIMES), draw(_TIMES), value, draw(_EXEMPLARS))
 
@@ -232,7 +237,9 @@ def test_a_described_row_is_read() -> None:
         _count(1, text="x" * 2000),
         _count(1, text="\ud800"),
         Row(_COUNTER, tuple((str(index), 1) for index in range(100)), 1, 2, 1),
-        Row(_COUNTER, (), 1, 2, 1, (Exemplar(1, 1, math.inf, 1),)),
+        _count(10**400),
+        Row(_COUNTER._replace(name="é"), (), 1, 2, 1),
+        Row(_COUNTER, (("too_large", 1 << 63),), 1, 2, 1),
         Row(_HISTOGRAM, (), 1, 2, Distribution(math.nan, (0, 0, 0))),
     ],
 )
@@ -243,6 +250,59 @@ def test_one_bad_row_does_not_cost_the_others_their_frame(bad: Row) -> None:
     (frame,) = encoder.encode(batch)
     assert encoder.invalid == 2
     assert list(Decoder().feed(frame)) == [Batch((_count(1), _count(2)), (), ("closed",))]
+
+
+def test_an_exemplar_that_leads_nowhere_does_not_cost_its_value() -> None:
+    """The value counts without it."""
+    encoder = Encoder()
+    row = Row(_COUNTER, (), 1, 2, 1, (Exemplar(1, 1, math.inf, 1), Exemplar(1, 1, 1, 1)))
+    (frame,) = encoder.encode(Batch((row,)))
+    assert encoder.invalid == 0
+    (batch,) = Decoder().feed(frame)
+    assert batch == Batch((row._replace(exemplars=(Exemplar(1, 1, 1, 1),)),))
+
+
+def test_what_cannot_be_sent_is_named_once(caplog: pytest.LogCaptureFixture) -> None:
+    """With the reason, and what to do about it."""
+    encoder = Encoder()
+    bad = Row(_COUNTER._replace(name="é"), (), 1, 2, 1)
+    for _ in range(3):
+        list(encoder.encode(Batch((bad, _count(math.inf)))))
+    assert caplog.messages == [
+        "metrics: a value of 'é' is left out: 'é' is no name of a metric; begin it with a letter "
+        "from a to z and go on with letters, digits, _ . - and /",
+        "metrics: a value of 'c' is left out: the value is not finite; record a number below 1e308",
+    ]
+
+
+def test_series_of_others_leave_room_for_ours() -> None:
+    """However many attributes a user's metrics have, a call is counted and closed."""
+    encoder = Encoder()
+    others = tuple(_count(1, text=f"{index}") for index in range(1 << 16))
+    for _ in encoder.encode(Batch(others)):
+        pass
+    assert encoder.invalid == 1 << 14
+    encoder.invalid = 0
+    (frame,) = encoder.encode(Batch((own_row(semconv.M_SESSIONS, {"agent_name": "a"}),)))
+    assert encoder.invalid == 0
+    assert frame
+
+
+def test_descriptions_of_one_process_are_bounded() -> None:
+    """Another writer than ours cannot have its worker remember without end."""
+    decoder = Decoder()
+    text = "x" * 1000
+    refused = 0
+    for number in range(1000):
+        keys = [[f"{number}-{key}", text] for key in range(64)]
+        payload = json.dumps(
+            [[[number, 1, 2, 1, [], _INSTRUMENT, json.dumps(keys)]], [], []]
+        ).encode()
+        (read,) = decoder.feed(struct.pack("!3sBI", b"LKM", 1, len(payload)) + payload)
+        refused += read == REASON_MALFORMED
+    held = sum(len(str(attributes)) for _, attributes in decoder._series.values())
+    assert held < 40_000_000
+    assert refused > 400
 
 
 def test_a_long_batch_is_several_frames_and_the_last_one_closes_the_call() -> None:

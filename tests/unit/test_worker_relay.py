@@ -10,6 +10,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from opentelemetry.metrics import CallbackOptions, Observation
@@ -27,6 +28,7 @@ from opentelemetry.instrumentation.livekit_agents.worker import (
     Aggregator,
     Relay,
     RowReader,
+    Tally,
     own_row,
     without_per_call_attributes,
 )
@@ -446,3 +448,24 @@ def test_an_exemplar_is_two_ids_and_nothing_else() -> None:
     assert [
         (one.trace_id, one.span_id, one.value) for row in reader.take() for one in row.exemplars
     ] == [(context.trace_id, context.span_id, 0.3)]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 10**400, "a", None])
+def test_a_bad_measurement_does_not_cost_the_others_of_its_series(
+    value: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is counted as dropped, and named once with what to do about it."""
+    tally = Tally()
+    for each in (0.5, value, value, 0.25):
+        tally.record(semconv.M_TURN_LATENCY, each, ("a",))
+
+    latency, dropped = tally.take()
+
+    assert isinstance(latency.value, Distribution)
+    assert (latency.value.sum, sum(latency.value.counts)) == (0.75, 2)
+    assert (dropped.attributes, dropped.value) == (
+        (("reason", "invalid"), ("signal", "metrics")),
+        2,
+    )
+    (line,) = caplog.messages
+    assert line.startswith("metrics: a value of agent.turn.latency is left out: ")

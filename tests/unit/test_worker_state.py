@@ -12,10 +12,19 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from opentelemetry.sdk.metrics.export import HistogramDataPoint
+from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+)
+from opentelemetry.sdk.metrics.export import HistogramDataPoint, MetricsData, ResourceMetrics
+from opentelemetry.sdk.resources import Resource
+from prometheus_client import CollectorRegistry
+from prometheus_client.openmetrics import exposition as openmetrics
 
 from opentelemetry.instrumentation.livekit_agents import semconv
+from opentelemetry.instrumentation.livekit_agents.worker import series
 from opentelemetry.instrumentation.livekit_agents.worker.frames import Decoder, Encoder
+from opentelemetry.instrumentation.livekit_agents.worker.prometheus import StateCollector
 from opentelemetry.instrumentation.livekit_agents.worker.rows import (
     Batch,
     Distribution,
@@ -274,7 +283,7 @@ def test_a_name_is_one_metric(caplog: pytest.LogCaptureFixture) -> None:
     (record,) = caplog.records
     assert record.getMessage() == (
         "metrics: counter was a counter in 's' and cannot be a counter in 'ms' too; rename one of "
-        "them; what it records is dropped"
+        "them; it is left out, and counted as conflict"
     )
 
 
@@ -285,6 +294,161 @@ def test_there_are_only_so_many_metrics() -> None:
         row = _row("counter", 1)
         instrument = row.instrument._replace(name=f"made.up.{number}")
         state.apply(Batch((row._replace(instrument=instrument),)), "process")
-    assert len(_points(state)) == 1000
     dropped = _point(state, "agent.telemetry.dropped", signal="metrics", reason="too_many_metrics")
-    assert dropped.value == 1200 - 999
+    assert dropped.value == 1200 - 1000
+    assert len(_points(state)) == 1000 + 1
+
+
+# --- values and names that would stop an encoder or a scrape --------------------------------------
+
+
+_INVALID = frozenset({("signal", "metrics"), ("reason", "invalid")})
+
+
+def _exposed(state: State) -> tuple[str, set[str]]:
+    """Return a scrape in OpenMetrics, and the names that OTLP's encoder takes."""
+    registry = CollectorRegistry()
+    StateCollector(state, Resource.get_empty()).register(registry)
+    sent = encode_metrics(
+        MetricsData([ResourceMetrics(Resource.get_empty(), state.read(), schema_url="")])
+    ).SerializeToString()
+    request = ExportMetricsServiceRequest.FromString(sent)
+    names = {
+        metric.name
+        for resource in request.resource_metrics
+        for scope in resource.scope_metrics
+        for metric in scope.metrics
+    }
+    return openmetrics.generate_latest(registry).decode(), names
+
+
+@pytest.mark.parametrize(
+    "poison",
+    [
+        Row(Instrument("theirs", "counter"), (), 1, 2, 1 << 64),
+        Row(Instrument("theirs", "counter"), (), 1, 2, 10**400),
+        Row(Instrument("theirs", "updowncounter"), (), 1, 2, -(10**400)),
+        Row(Instrument("theirs", "gauge"), (), 0, 2, 1 << 64),
+        Row(Instrument("é", "counter"), (), 1, 2, 1),
+        Row(Instrument("theirs", "counter"), (("k", 1 << 70),), 1, 2, 1),
+        Row(Instrument("theirs", "histogram"), (), 1, 2, Distribution(10**400, (1,))),
+        Row(Instrument("theirs", "histogram"), (), 1, 2, Distribution(1, (1 << 64,))),
+    ],
+    ids=str,
+)
+def test_no_value_and_no_name_stops_a_push_or_a_scrape(poison: Row) -> None:
+    """On its way from a job, or said by the worker itself: what is beside it is exposed."""
+    state = State()
+    good = own_row(semconv.M_JOBS, {"agent_name": "a", "status": "done"})
+    encoder = Encoder()
+    decoder = Decoder()
+    for frame in encoder.encode(Batch((poison, good))):
+        for batch in decoder.feed(frame):
+            assert isinstance(batch, Batch)
+            state.apply(batch, "process")
+    state.add(poison._replace(instrument=poison.instrument._replace(name="said." + "é")))
+    state.add(good)
+
+    scraped, sent = _exposed(state)
+
+    assert 'agent_jobs_total{agent_name="a",status="done"} 2.0' in scraped
+    assert "agent.jobs" in sent
+
+
+@pytest.mark.parametrize("kind", ["counter", "updowncounter", "histogram"])
+@pytest.mark.parametrize("value", [(1 << 63) - 1, 1.7e308])
+def test_sums_stay_within_what_can_be_sent(kind: Kind, value: float) -> None:
+    """A whole number that grows too large goes on as a float; what no float holds is left out."""
+    state = State()
+    given = Distribution(value, (1,)) if kind == "histogram" else value
+    for process in ("one", "other", "third"):
+        state.apply(Batch((_row(kind, given),)), process)
+
+    scraped, sent = _exposed(state)
+
+    totals = [
+        point.sum if isinstance(point, HistogramDataPoint) else point.value
+        for (name, _), point in _points(state).items()
+        if name == kind
+    ]
+    if isinstance(value, int):
+        assert totals == [3.0 * (1 << 63)]
+    else:
+        # what processes stand at together is left out; of what they added, the first stays
+        assert totals == ([] if kind == "updowncounter" else [value])
+    assert (kind in sent) == (kind in scraped) == bool(totals)
+    dropped = _points(state).get(("agent.telemetry.dropped", _INVALID))
+    assert (dropped is None) == isinstance(value, int)
+
+
+def test_one_metric_that_cannot_be_exposed_is_left_out(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Counted each time, named once; the others are served and sent."""
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("not today")
+
+    state = State()
+    state.apply(Batch((_row("gauge", 1), _row("counter", 1))), "process")
+    monkeypatch.setattr(series._Gauge, "read", fail)
+
+    scraped, sent = _exposed(state)
+
+    assert "counter_seconds_total 1.0" in scraped
+    assert sent == {"counter"}
+    assert 'agent_telemetry_dropped_total{reason="invalid",signal="metrics"} 1.0' in scraped
+    assert caplog.messages == [
+        "metrics: gauge cannot be read: RuntimeError('not today'); it is left out, and counted as "
+        "invalid"
+    ]
+
+
+def test_metrics_of_ours_are_exempt_from_the_limits_of_others() -> None:
+    """Neither a user's thousand names nor a program's thousand tools take a series from them."""
+    state = State()
+    state.apply(
+        Batch((_row("gauge", 1)._replace(instrument=Instrument("agent.cost", "gauge")),)), 1
+    )
+    for number in range(1500):
+        state.apply(Batch((Row(Instrument(f"theirs.{number}", "counter"), (), 1, 2, 1),)), 1)
+    for number in range(1000):
+        for status in semconv.TOOL_STATUSES:
+            labels = {"agent_name": "a", "tool_name": f"tool_{number}", "status": status}
+            state.apply(Batch((own_row(semconv.M_TOOL_CALLS, labels, 0),)), 1)
+    cost = {"agent_name": "a", "component": "llm", "provider": "p", "model": "m"}
+    state.apply(Batch((own_row(semconv.M_COST, cost, 0.5),)), 1)
+
+    assert _point(state, "agent.cost", **cost).value == 0.5
+    last = {"agent_name": "a", "tool_name": "tool_999", "status": "success"}
+    assert _point(state, "agent.tool_calls", **last).value == 0
+
+
+def test_a_hostile_job_makes_no_scrape_of_hundreds_of_megabytes() -> None:
+    """Thousands of series with hundreds of bounds each: the rest share a series."""
+    state = State()
+    bounds = tuple(float(bound) for bound in range(512))
+    for metric in range(8):
+        instrument = Instrument(f"theirs.{metric}", "histogram", "s", "", bounds)
+        value = Distribution(1.0, (1,) + (0,) * 512)
+        for number in range(500):
+            row = Row(instrument, attributes_of({"k": str(number)}), 1, 2, value)
+            state.apply(Batch((row,)), "process")
+
+    scraped, _ = _exposed(state)
+
+    assert len(scraped) < 30_000_000
+    assert scraped.count('otel_metric_overflow="true"') > 0
+
+
+def test_open_calls_of_one_process_are_bounded() -> None:
+    """Those beyond are counted as dropped, and not as crashed when the process ends."""
+    state = State()
+    crashed = own_row(semconv.M_JOBS, {"agent_name": "a", "status": "crashed"})
+    for number in range(1200):
+        state.apply(Batch((), (Opened(str(number), (crashed,)),)), "process")
+    state.disconnect("process")
+
+    assert _point(state, "agent.jobs", agent_name="a", status="crashed").value == 1000
+    dropped = _point(state, "agent.telemetry.dropped", signal="metrics", reason="too_many_calls")
+    assert dropped.value == 200

@@ -16,26 +16,28 @@ one bad value does not cost the others their frame.
 from __future__ import annotations
 
 import json
+import logging
 import math
 import struct
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
-from itertools import pairwise
 from typing import Any, Final, NoReturn, TypeVar
 
+from . import limits
 from .rows import (
-    KINDS,
     Attributes,
     Batch,
     Distribution,
     Exemplar,
     Instrument,
-    Number,
     Opened,
     Row,
     Scope,
     attributes_of,
+    is_own,
 )
+
+_logger = logging.getLogger("opentelemetry.instrumentation.livekit_agents")
 
 MAX_FRAME_BYTES: Final = 1 << 20
 """Longest payload that is written, and read."""
@@ -51,17 +53,22 @@ REASON_TRUNCATED: Final = "truncated"
 REASON_INVALID: Final = "invalid"
 """A row that no frame can carry: not a finite number, or too many or too long attributes."""
 
-_Given = TypeVar("_Given")
+_Given = TypeVar("_Given", Row, Opened, str)
 _Checked = TypeVar("_Checked")
 
 _HEADER: Final = struct.Struct("!3sBI")
 _MAGIC: Final = b"LKM"
 _VERSION: Final = 1
-_MAX_TEXT: Final = 1024
-_MAX_ATTRIBUTES: Final = 64
-_MAX_BOUNDS: Final = 512
 _MAX_SERIES: Final = 1 << 16
-_CACHED: Final = 1 << 13
+"""Series of one process."""
+_MAX_SERIES_OF_OTHERS: Final = _MAX_SERIES - (1 << 14)
+"""The rest is for metrics of ours: a user's attributes do not end the count of calls."""
+_MAX_DESCRIBED: Final = 1 << 25
+"""Characters that describe the series of one process: what it can have its worker remember."""
+_MAX_LOGGED: Final = 100
+_CACHED: Final = 1 << 12
+_MAX_CACHED_TEXT: Final = 1 << 10
+"""Longer descriptions are parsed each time: the caches outlive the processes that filled them."""
 
 
 class Encoder:
@@ -73,6 +80,7 @@ class Encoder:
 
     def __init__(self) -> None:
         self._series: dict[tuple[Instrument, Attributes], int] = {}
+        self._logged: set[str] = set()
         self.invalid = 0
 
     def encode(self, batch: Batch) -> Iterator[bytes]:
@@ -82,7 +90,7 @@ class Encoder:
         """
         rows = list(self._valid(self._row, batch.rows))
         opened = list(self._valid(self._opened, batch.opened))
-        closed = list(self._valid(_text, batch.closed))
+        closed = list(self._valid(limits.text, batch.closed))
         yield from self._frames(rows, opened, closed)
 
     def _valid(
@@ -91,8 +99,16 @@ class Encoder:
         for item in items:
             try:
                 yield checked(item)
-            except (ValueError, TypeError):
+            except (ValueError, TypeError) as error:
                 self.invalid += 1
+                self._log_once(item, error)
+
+    def _log_once(self, item: Row | Opened | str, error: Exception) -> None:
+        """Name a metric that cannot be sent, and why: it will be missing everywhere."""
+        name = repr(item.instrument.name)[:100] if isinstance(item, Row) else "a call"
+        if name not in self._logged and len(self._logged) < _MAX_LOGGED:
+            self._logged.add(name)
+            _logger.warning("metrics: a value of %s is left out: %s", name, error)
 
     def _frames(
         self, rows: list[list[Any]], opened: list[list[Any]], closed: list[str]
@@ -109,25 +125,33 @@ class Encoder:
             self.invalid += len(opened) + len(closed)
 
     def _opened(self, call: Opened) -> list[Any]:
-        _check_call(call)
+        limits.check_call(call)
         return [call.call_id, [self._row(row) for row in call.if_lost]]
 
     def _row(self, row: Row) -> list[Any]:
-        _check_value(row.instrument, row.value)
-        for exemplar in row.exemplars:
-            _exemplar(*exemplar)
+        value = limits.value_of(row.instrument, row.value)
+        exemplars = list(_valid_exemplars(row.exemplars))
         key = (row.instrument, row.attributes)
         number = self._series.get(key)
         if number is not None:
-            return [number, row.start, row.time, row.value, row.exemplars]
-        if len(self._series) >= _MAX_SERIES:
-            raise ValueError
+            return [number, row.start, row.time, value, exemplars]
+        if len(self._series) >= (_MAX_SERIES if is_own(row.instrument) else _MAX_SERIES_OF_OTHERS):
+            raise ValueError("this process has too many series; give its metrics fewer attributes")
         instrument, attributes = (
             _write_instrument(row.instrument),
             _write_attributes(row.attributes),
         )
         number = self._series[key] = len(self._series)
-        return [number, row.start, row.time, row.value, row.exemplars, instrument, attributes]
+        return [number, row.start, row.time, value, exemplars, instrument, attributes]
+
+
+def _valid_exemplars(exemplars: Iterable[Exemplar]) -> Iterator[Exemplar]:
+    """Yield those that lead somewhere: a value counts with or without one."""
+    for each in exemplars:
+        try:
+            yield limits.exemplar(*each)
+        except (ValueError, TypeError):
+            continue
 
 
 class Decoder:
@@ -136,6 +160,7 @@ class Decoder:
     def __init__(self) -> None:
         self._buffer = bytearray()
         self._skip: float = 0
+        self._described = 0
         self._series: dict[int, tuple[Instrument, Attributes]] = {}
 
     def feed(self, data: bytes) -> Iterator[Batch | str]:
@@ -177,12 +202,12 @@ class Decoder:
         return Batch(
             tuple([self._row(*row) for row in rows]),
             tuple([self._opened(*call) for call in opened]),
-            tuple([_text(call_id) for call_id in closed]),
+            tuple([limits.text(call_id) for call_id in closed]),
         )
 
     def _opened(self, call_id: str, if_lost: Any) -> Opened:
         call = Opened(call_id, tuple([self._row(*row) for row in if_lost]))
-        _check_call(call)
+        limits.check_call(call)
         return call
 
     def _row(
@@ -190,52 +215,61 @@ class Decoder:
     ) -> Row:
         if described:
             instrument_text, attributes_text = described
-            if len(self._series) >= _MAX_SERIES:
-                raise ValueError
+            self._described += len(instrument_text) + len(attributes_text)
+            if len(self._series) >= _MAX_SERIES or self._described > _MAX_DESCRIBED:
+                raise ValueError("too many series")
             self._series[number] = (
                 _read_instrument(instrument_text),
                 _read_attributes(attributes_text),
             )
         instrument, attributes = self._series[number]
         if instrument.kind == "histogram":
-            total, counts = value
-            value = Distribution(total, tuple(counts))
-        _check_value(instrument, value)
+            value = Distribution(*value)
         return Row(
             instrument,
             attributes,
-            _count(start),
-            _count(time),
-            value,
-            tuple([_exemplar(*exemplar) for exemplar in exemplars]),
+            limits.time_of(start),
+            limits.time_of(time),
+            limits.value_of(instrument, value),
+            tuple([limits.exemplar(*exemplar) for exemplar in exemplars]),
         )
 
 
 @lru_cache(_CACHED)
 def _write_instrument(instrument: Instrument) -> str:
-    _check_instrument(instrument)
+    limits.check_instrument(instrument)
     return json.dumps(instrument, separators=(",", ":"))
 
 
 @lru_cache(_CACHED)
-def _read_instrument(text: str) -> Instrument:
-    name, kind, unit, description, bounds, scope = _parse(text)
-    instrument = Instrument(name, kind, unit, description, tuple(bounds), Scope(*scope))
-    _check_instrument(instrument)
-    return instrument
-
-
-@lru_cache(_CACHED)
 def _write_attributes(attributes: Attributes) -> str:
-    _check_attributes(attributes)
+    limits.check_attributes(attributes)
     return json.dumps(attributes, separators=(",", ":"))
 
 
-@lru_cache(_CACHED)
+def _read_instrument(text: str) -> Instrument:
+    return (_cached_instrument if len(text) <= _MAX_CACHED_TEXT else _parse_instrument)(text)
+
+
+def _parse_instrument(text: str) -> Instrument:
+    name, kind, unit, description, bounds, scope = _parse(text)
+    instrument = Instrument(name, kind, unit, description, tuple(bounds), Scope(*scope))
+    limits.check_instrument(instrument)
+    return instrument
+
+
 def _read_attributes(text: str) -> Attributes:
+    return (_cached_attributes if len(text) <= _MAX_CACHED_TEXT else _parse_attributes)(text)
+
+
+def _parse_attributes(text: str) -> Attributes:
     attributes = attributes_of(dict(_parse(text)))
-    _check_attributes(attributes)
+    limits.check_attributes(attributes)
     return attributes
+
+
+_cached_instrument: Final = lru_cache(_CACHED)(_parse_instrument)
+_cached_attributes: Final = lru_cache(_CACHED)(_parse_attributes)
 
 
 def _parse(text: str | bytes) -> Any:
@@ -244,70 +278,3 @@ def _parse(text: str | bytes) -> Any:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(name)
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str) or len(value) > _MAX_TEXT:
-        raise ValueError
-    value.encode()  # a lone surrogate has no place in a scrape
-    return value
-
-
-def _number(value: Any) -> Number:
-    # a bool is an int to Python, and 1e999 is read as infinity
-    if type(value) is int or (type(value) is float and math.isfinite(value)):
-        return value
-    raise ValueError
-
-
-def _count(value: Any) -> int:
-    if type(value) is not int or value < 0:
-        raise ValueError
-    return value
-
-
-def _check_instrument(instrument: Instrument) -> None:
-    bounds: Sequence[float] = instrument.bounds
-    if not _text(instrument.name) or instrument.kind not in KINDS or len(bounds) > _MAX_BOUNDS:
-        raise ValueError
-    for text in (instrument.unit, instrument.description, *instrument.scope):
-        _text(text)
-    for bound in bounds:
-        _number(bound)
-    if any(low >= high for low, high in pairwise(bounds)):
-        raise ValueError
-
-
-def _check_attributes(attributes: Attributes) -> None:
-    if len(attributes) > _MAX_ATTRIBUTES:
-        raise ValueError
-    for key, value in attributes:
-        if not _text(key):
-            raise ValueError
-        if isinstance(value, str):
-            _text(value)
-        elif not isinstance(value, bool):
-            _number(value)
-
-
-def _check_value(instrument: Instrument, value: Any) -> None:
-    if instrument.kind == "histogram":
-        _number(value.sum)
-        if len(value.counts) != len(instrument.bounds) + 1:
-            raise ValueError
-        for count in value.counts:
-            _count(count)
-    elif _number(value) < 0 and instrument.kind == "counter":
-        raise ValueError
-
-
-def _check_call(call: Opened) -> None:
-    _text(call.call_id)
-    if any(row.instrument.kind != "counter" for row in call.if_lost):
-        raise ValueError
-
-
-def _exemplar(trace_id: Any, span_id: Any, value: Any, time: Any) -> Exemplar:
-    if not (0 < _count(trace_id) < 1 << 128 and 0 < _count(span_id) < 1 << 64):
-        raise ValueError
-    return Exemplar(trace_id, span_id, _number(value), _count(time))

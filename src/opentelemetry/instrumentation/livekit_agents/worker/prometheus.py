@@ -63,7 +63,11 @@ class StateCollector:
         taken = {self._target_info.name}
         for scope_metrics in self._state.read():
             for metric in scope_metrics.metrics:
-                family = _family(metric)
+                try:
+                    family = _family(metric)
+                except Exception as error:  # noqa: BLE001  the others are served
+                    self._state.leave_out(metric.name, error)
+                    continue
                 if family.name not in taken:
                     taken.add(family.name)
                     yield family

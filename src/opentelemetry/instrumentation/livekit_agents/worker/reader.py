@@ -8,6 +8,7 @@ It is passive: it has no thread and no exporter, whoever owns it takes the rows.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
@@ -140,8 +141,15 @@ class RowReader(MetricReader):
         kept: dict[str, AttributeValue] = {}
         for key, value in (given or {}).items():
             if not (self._repair and is_per_call(key)):
-                kept[key] = value if isinstance(value, str | bool | int | float) else str(value)
+                kept[key] = value if _is_scalar(value) else str(value)
         return attributes_of(kept)
+
+
+def _is_scalar(value: Any) -> bool:
+    """Tell what OTLP has room for in an attribute, as itself."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return -(1 << 63) <= value < 1 << 63
+    return isinstance(value, str | bool) or (isinstance(value, float) and math.isfinite(value))
 
 
 def _kind(metric: Metric) -> Kind:

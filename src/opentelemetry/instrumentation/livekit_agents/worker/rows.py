@@ -126,6 +126,11 @@ class Batch(NamedTuple):
     closed: tuple[str, ...] = ()
 
 
+def is_own(instrument: Instrument) -> bool:
+    """Tell a metric of ours from others', whose number nobody has declared."""
+    return instrument.scope.name == semconv.SCOPE_NAME
+
+
 def attributes_of(mapping: Mapping[str, AttributeValue] | Mapping[str, str] | None) -> Attributes:
     """Return a mapping as it identifies a series."""
     return tuple(sorted(mapping.items())) if mapping else ()

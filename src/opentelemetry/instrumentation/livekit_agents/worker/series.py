@@ -13,6 +13,7 @@ from opentelemetry.sdk.metrics import Exemplar as SdkExemplar
 from opentelemetry.sdk.metrics.export import HistogramDataPoint, NumberDataPoint
 
 from .. import semconv
+from . import limits
 from .rows import Attributes, Distribution, Exemplar, Instrument, Kind, Number, Row
 
 Point = NumberDataPoint | HistogramDataPoint
@@ -32,7 +33,11 @@ class Series(ABC):
         self._start = 0
 
     def add(self, row: Row, process: Process) -> None:
-        """Take in what a process recorded."""
+        """Take in what a process recorded.
+
+        Raises:
+            ValueError: If the sum would be none; it stays as it was.
+        """
         self._start = self._start or row.start
         self._take(row, process)
 
@@ -66,7 +71,7 @@ class _Counter(Series):
 
     def _take(self, row: Row, process: Process) -> None:
         assert not isinstance(row.value, Distribution)
-        self._value += row.value
+        self._value = limits.total((self._value, row.value))
         for exemplar in row.exemplars:
             self._exemplar = _newer(exemplar, self._exemplar)
 
@@ -81,10 +86,10 @@ class _UpDownCounter(LiveSeries):
     def _take(self, row: Row, process: Process) -> None:
         assert not isinstance(row.value, Distribution)
         _, before = self._standing.get(process, (0, 0))
-        self._standing[process] = (row.time, before + row.value)
+        self._standing[process] = (row.time, limits.total((before, row.value)))
 
     def read(self, time: int) -> Point:
-        total = sum(value for _, value in self._standing.values())
+        total = limits.total([value for _, value in self._standing.values()])
         return NumberDataPoint(self._attributes, self._start, time, total)
 
 
@@ -136,7 +141,7 @@ class _Histogram(Series):
 
     def _take(self, row: Row, process: Process) -> None:
         assert isinstance(row.value, Distribution)
-        self._sum += row.value.sum
+        self._sum = limits.total((self._sum, row.value.sum))
         if row.instrument.bounds == self._bounds:
             for index, count in enumerate(row.value.counts):
                 self._counts[index] += count

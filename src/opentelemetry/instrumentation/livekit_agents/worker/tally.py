@@ -10,13 +10,16 @@ a second need no more than a dictionary.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from bisect import bisect_left
 
 from opentelemetry.trace import SpanContext
 
-from ..semconv import Metric
+from ..semconv import M_TELEMETRY_DROPPED, SIGNAL_METRICS, Metric
+from . import limits
+from .frames import REASON_INVALID
 from .rows import (
     Distribution,
     Exemplar,
@@ -26,6 +29,8 @@ from .rows import (
     attributes_of,
     instrument_of,
 )
+
+_logger = logging.getLogger("opentelemetry.instrumentation.livekit_agents")
 
 
 class _Series:
@@ -53,6 +58,7 @@ class Tally:
         self._lock = threading.Lock()
         self._series: dict[tuple[str, tuple[str, ...], tuple[str, ...]], _Series] = {}
         self._since = time.time_ns()
+        self._logged: set[str] = set()
 
     def record(
         self,
@@ -70,6 +76,11 @@ class Tally:
             labels: Values of the metric's labels, in their order.
             span: Where the exemplar leads; none without a sampled one. Default: nowhere.
         """
+        try:
+            value = limits.number(value)
+        except ValueError as error:
+            self._refuse(metric, error)
+            return
         key = (metric.name, metric.labels, labels)
         with self._lock:
             series = self._series.get(key)
@@ -85,6 +96,13 @@ class Tally:
                 series.exemplars[bucket] = Exemplar(
                     span.trace_id, span.span_id, value, time.time_ns()
                 )
+
+    def _refuse(self, metric: Metric, error: ValueError) -> None:
+        """Count a value that would spoil the others of its series; name it once."""
+        self.record(M_TELEMETRY_DROPPED, 1, (SIGNAL_METRICS, REASON_INVALID))
+        if metric.name not in self._logged:
+            self._logged.add(metric.name)
+            _logger.warning("metrics: a value of %s is left out: %s", metric.name, error)
 
     def take(self) -> list[Row]:
         """Return what was recorded since the last time, and start over."""
