@@ -10,6 +10,7 @@ import re
 import pytest
 
 from integration.agents.run import Run, assert_whole, run_agent
+from integration.scrape import sent_totals
 from offline.receiver import Mode
 
 CALLS = 4
@@ -79,3 +80,18 @@ def test_nothing_of_ours_touches_a_socket_or_a_file_on_the_loop(mode: Mode) -> N
     run = _run(mode, WATCH="1")
     assert run.stdout.count("WATCHING") == CALLS
     assert [line for line in run.stdout.splitlines() if line.startswith("ON THE LOOP")] == []
+
+
+def test_a_callback_of_the_application_that_hangs_holds_up_no_end() -> None:
+    """What is our own leaves before it: each call is counted by its outcome, and ends in time."""
+    run = _run("ok", HANGING_CALLBACK="1", OTEL_METRICS_EXPORTER="otlp")
+
+    assert run.stdout.count("CALLBACK HANGS") == CALLS
+    assert_whole(run.spans, calls=CALLS)
+    assert max(_endings(run)) < 5
+    sessions = {
+        dict(labels)["outcome"]: count
+        for (name, labels), count in sent_totals(run.pushes[-1]).items()
+        if name == "agent_sessions_total"
+    }
+    assert (sessions["completed"], sessions["crashed"]) == (CALLS, 0)

@@ -47,7 +47,9 @@ class _Call:
         self._sessions = meter.create_counter(
             semconv.M_SESSIONS.name, semconv.M_SESSIONS.unit, semconv.M_SESSIONS.description
         )
-        self._active = meter.create_up_down_counter(semconv.M_SESSIONS_ACTIVE.name)
+        self._active = meter.create_up_down_counter(
+            semconv.M_SESSIONS_ACTIVE.name, semconv.M_SESSIONS_ACTIVE.unit
+        )
         self._latency = meter.create_histogram(
             semconv.M_TURN_LATENCY.name, "s", explicit_bucket_boundaries_advisory=_BOUNDS
         )

@@ -9,7 +9,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -32,7 +32,7 @@ from opentelemetry.instrumentation.livekit_agents.worker import (
     own_row,
     without_per_call_attributes,
 )
-from opentelemetry.instrumentation.livekit_agents.worker.frames import Decoder
+from opentelemetry.instrumentation.livekit_agents.worker.frames import Decoder, Encoder
 from opentelemetry.instrumentation.livekit_agents.worker.rows import Batch, Distribution, Row
 
 _CRASHED = own_row(
@@ -73,6 +73,13 @@ class _Worker:
         self.end, self.theirs = socket.socketpair()
         self.end.settimeout(10)
         self._decoder = Decoder()
+
+    def read_until(self, wanted: Callable[[Batch], bool]) -> list[Batch]:
+        batches: list[Batch] = []
+        while not (batches and wanted(batches[-1])):
+            read = self._decoder.feed(self.end.recv(1 << 16))
+            batches += [batch for batch in read if isinstance(batch, Batch)]
+        return batches
 
     def read_to_the_end(self) -> list[Batch]:
         batches = []
@@ -469,3 +476,136 @@ def test_a_bad_measurement_does_not_cost_the_others_of_its_series(
     )
     (line,) = caplog.messages
     assert line.startswith("metrics: a value of agent.turn.latency is left out: ")
+
+
+# --- what fails, and what hangs ----------------------------------------------------------------
+
+
+class _Hanging:
+    """A reader of others that does not return before it is let."""
+
+    def __init__(self) -> None:
+        self.entered, self.let = threading.Event(), threading.Event()
+
+    def take(self) -> list[Row]:
+        self.entered.set()
+        self.let.wait(30)
+        return [own_row(semconv.M_JOBS, {"agent_name": "late"})]
+
+
+def test_the_end_of_a_call_does_not_wait_for_readers_of_others() -> None:
+    """It is with the worker while they hang; a flush says that not all was sent, in time."""
+    worker, tally, hanging = _Worker(), Tally(), _Hanging()
+    relay = Relay(worker.theirs, [tally])
+    relay.add_reader(hanging)
+    relay.call_opened("call", [_CRASHED])
+    assert not relay.flush(0.01)
+    assert hanging.entered.wait(10)
+
+    relay.call_closed("call", lambda: tally.record(semconv.M_JOBS, 1, ("a", "done")))
+    batches = worker.read_until(lambda batch: bool(batch.closed))
+
+    assert batches[-1].closed == ("call",)
+    assert [row.instrument.name for row in batches[-1].rows] == ["agent.jobs"]
+    hanging.let.set()
+    assert relay.flush(10)
+    assert relay.close(10)
+    rows = [row for batch in worker.read_to_the_end() for row in batch.rows]
+    assert {"agent_name": "late"} in [dict(row.attributes) for row in rows]
+
+
+def test_a_channel_ends_whatever_a_reader_of_others_does() -> None:
+    """The worker sees its end, and no call of it as lost."""
+    worker, hanging = _Worker(), _Hanging()
+    relay = Relay(worker.theirs)
+    relay.add_reader(hanging)
+    relay.call_opened("call", [_CRASHED])
+    relay.call_closed("call")
+    assert not relay.close(0.01)
+    batches = worker.read_to_the_end()
+    assert [batch.closed for batch in batches if batch.closed] == [("call",)]
+    hanging.let.set()
+
+
+def test_a_frame_that_fails_is_counted_and_the_next_one_is_sent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The end of a call that was in it is sent all the same: it did not crash."""
+    monkeypatch.delenv("PYTEST_CURRENT_TEST")
+    worker, tally = _Worker(), Tally()
+    encode, failures = Encoder.encode, iter([RuntimeError("not today")])
+
+    def fail_once(encoder: Encoder, batch: Batch) -> Iterator[bytes]:
+        if batch.rows and (error := next(failures, None)) is not None:
+            raise error
+        return encode(encoder, batch)
+
+    monkeypatch.setattr(Encoder, "encode", fail_once)
+    relay = Relay(worker.theirs, [tally])
+    relay.call_opened("call", [])
+    relay.call_closed("call", lambda: tally.record(semconv.M_JOBS, 1, ("a", "done")))
+    relay.flush(10)
+    tally.record(semconv.M_JOBS, 1, ("a", "failed"))
+    assert relay.close(10)
+
+    batches = worker.read_to_the_end()
+    assert [batch.closed for batch in batches if batch.closed] == [("call",)]
+    sent = {row.attributes: row.value for batch in batches for row in batch.rows}
+    assert sent == {
+        (("agent_name", "a"), ("status", "failed")): 1,
+        (("reason", "failed"), ("signal", "metrics")): 1,
+    }
+
+
+def test_a_thread_that_ends_by_our_own_error_lets_no_call_crash(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The worker is told that it is not the call that failed."""
+    worker = _Worker()
+
+    class Failing:
+        def take(self) -> list[Row]:
+            raise SystemExit
+
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+    relay = Relay(worker.theirs, [Failing()])
+    relay.call_opened("call", [_CRASHED])
+
+    batches = worker.read_to_the_end()
+    assert batches[-1].closed == ("call",)
+    assert [dict(row.attributes)["reason"] for row in batches[-1].rows] == ["failed"]
+
+
+def test_an_error_of_the_aggregator_costs_one_frame(
+    aggregator: Aggregator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is counted; the next frame is read, from this channel and from others."""
+    monkeypatch.delenv("PYTEST_CURRENT_TEST")
+    apply, failures = aggregator.state.apply, iter([RuntimeError("not today")])
+
+    def fail_once(batch: Batch, process: object) -> None:
+        if (error := next(failures, None)) is not None:
+            raise error
+        apply(batch, process)
+
+    monkeypatch.setattr(aggregator.state, "apply", fail_once)
+    relay = Relay(aggregator.add_process())
+    for _ in range(3):
+        relay.call_opened("call", [own_row(semconv.M_JOBS, {"agent_name": "a", "status": "done"})])
+        assert relay.flush(10)
+    relay.call_closed("call")
+    assert relay.close(10)
+    assert aggregator.drain(10)
+
+    read = _read(aggregator)
+    assert read["agent.telemetry.dropped"] == [({"signal": "metrics", "reason": "failed"}, 1)]
+    assert read["agent.jobs"] == [({"agent_name": "a", "status": "done"}, 0)]
+
+
+def test_the_channel_is_not_inherited() -> None:
+    """What a tool starts lives on without it: the crash of its job is seen at once."""
+    worker = _Worker()
+    worker.theirs.set_inheritable(True)
+    relay = Relay(worker.theirs)
+    assert not worker.theirs.get_inheritable()
+    assert relay.close(10)

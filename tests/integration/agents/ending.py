@@ -4,7 +4,8 @@
 """An agent that writes down when its job's root span ends and when its process is gone.
 
 It also keeps watch over its event loop: with WATCH=1, an audit hook notes every socket and file
-call that is made on the loop's thread with a frame of ours, or of an exporter, on the stack.
+call that is made on the loop's thread with a frame of ours, or of an exporter, on the stack. With
+HANGING_CALLBACK=1, a callback of a metric of its own does not return.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from livekit.agents import JobContext, telemetry
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 
 from calls import make_server, serve, take_call
+from opentelemetry import metrics
 from opentelemetry.instrumentation.livekit_agents import instrument
 
 instrument()
@@ -57,7 +59,15 @@ def _watch_the_loop() -> None:
     _note("WATCHING")
 
 
+def _hang(_: metrics.CallbackOptions) -> list[metrics.Observation]:
+    _note("CALLBACK HANGS")
+    threading.Event().wait()
+    return []
+
+
 async def entrypoint(ctx: JobContext) -> None:
+    if os.environ.get("HANGING_CALLBACK") == "1":
+        metrics.get_meter("application").create_observable_gauge("queue.length", [_hang])
     telemetry.tracer._tracer_provider.add_span_processor(_RootWatch())
     # the lowest priority runs last: after it the process is gone
     Finalize(None, lambda: _note(f"GONE {os.getpid()} {time.time()}"), exitpriority=-100)

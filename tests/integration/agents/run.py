@@ -17,6 +17,10 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+)
+
 from offline.received import ReceivedRequest, ReceivedSpan
 from offline.receiver import Mode, OtlpReceiver
 
@@ -41,6 +45,7 @@ class Run:
         stderr: What they logged.
         spans: What arrived at the address in ``{endpoint}``.
         requests: The requests that arrived there.
+        pushes: The pushes of metrics that were accepted there.
         own_spans: What arrived at the application's own address.
     """
 
@@ -48,6 +53,7 @@ class Run:
     stderr: str
     spans: list[ReceivedSpan]
     requests: list[ReceivedRequest]
+    pushes: list[ExportMetricsServiceRequest]
     own_spans: list[ReceivedSpan]
 
     @property
@@ -107,7 +113,14 @@ def run_agent(
         if by_command:
             command.insert(0, str(Path(sys.executable).with_name("opentelemetry-instrument")))
         stdout, stderr = _run(command, {"OWN_ENDPOINT": own.endpoint, **filled}, timeout_s)
-        return Run(stdout, stderr, receiver.spans, receiver.requests, own.spans)
+        return Run(
+            stdout,
+            stderr,
+            receiver.spans,
+            receiver.requests,
+            receiver.metric_requests,
+            own.spans,
+        )
 
 
 def run_side_by_side(cases: Mapping[str, Callable[[], Run]]) -> dict[str, Future[Run]]:

@@ -115,8 +115,9 @@ def end_metrics(
         of_jobs.close(timeout_s)
     if of_worker is not None:
         of_worker.close(timeout_s)
-    # not before: what they still had to collect would be lost
-    native_metrics.give_back()
+    # not before: what they still had to collect would be lost. The SDK has a lock that a callback
+    # of the application may hold for as long as it likes
+    Flush([("readers", native_metrics.give_back)], timeout_s).wait()
 
 
 async def end_metrics_on_a_thread(

@@ -357,9 +357,11 @@ class Runtime:
                 for delivery in () if self._tracing is None else self._tracing.deliveries:
                     if delivery.held is not None:
                         delivery.held.release()
-                Flush(self._flush_targets(), self.settings.flush_timeout_s).wait()
+                flush = Flush(self._flush_targets(), self.settings.flush_timeout_s)
+                flush.wait()
+                self._delivery_given_up = bool(flush.unfinished)
         with guarded("ending metrics"):
-            # a backend that has just been given up is not waited for once more
+            # what has just been given up is not waited for once more
             timeout_s = 0.1 if self._delivery_given_up else self.settings.flush_timeout_s
             of_jobs, self._job_metrics = self._job_metrics, None
             of_worker, self._worker_metrics = self._worker_metrics, None

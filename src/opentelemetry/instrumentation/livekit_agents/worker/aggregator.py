@@ -9,14 +9,18 @@ import contextlib
 import selectors
 import socket
 import threading
+import time
+from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from ..guard import guarded
-from .frames import Decoder
+from .frames import REASON_FAILED, Decoder
 from .rows import dropped_row
 from .state import State
 
 _READ_BYTES: Final = 1 << 16
+_PAUSE_S: Final = 0.1
 
 
 class _Channel:
@@ -89,15 +93,29 @@ class Aggregator:
 
     def _run(self) -> None:
         while not self._stopping:
-            for key, _ in self._selector.select():
-                if isinstance(key.data, _Channel):
-                    with guarded("reading a job's metrics"):
-                        self._read(key.data)
-                else:
-                    self._welcome()
+            if not self._contain(self._wait):
+                # whatever it was may last: not as fast as a processor can fail
+                time.sleep(_PAUSE_S)
         self._selector.close()
         for end in (self._wakeup, *[channel.end for channel in self._open]):
             end.close()
+
+    def _wait(self) -> None:
+        for key, _ in self._selector.select():
+            if isinstance(key.data, _Channel):
+                self._contain(partial(self._read, key.data))
+            else:
+                self._welcome()
+
+    def _contain(self, step: Callable[[], None]) -> bool:
+        """Take a step; what fails in it is counted, and the next channel is read."""
+        failed = True
+        with guarded("reading the metrics of jobs"):
+            step()
+            failed = False
+        if failed:
+            self.state.add(dropped_row(REASON_FAILED))
+        return not failed
 
     def _welcome(self) -> None:
         self._wakeup.recv(_READ_BYTES)
@@ -125,10 +143,12 @@ class Aggregator:
     def _forget(self, channel: _Channel) -> None:
         self._selector.unregister(channel.end)
         channel.end.close()
-        reason = channel.decoder.close()
-        if reason is not None:
-            self.state.add(dropped_row(reason))
-        self.state.disconnect(channel)
-        with self._condition:
-            self._open.discard(channel)
-            self._condition.notify_all()
+        try:
+            reason = channel.decoder.close()
+            if reason is not None:
+                self.state.add(dropped_row(reason))
+            self.state.disconnect(channel)
+        finally:
+            with self._condition:
+                self._open.discard(channel)
+                self._condition.notify_all()

@@ -6,10 +6,14 @@
 Nothing is queued but the calls that open and close. While the worker does not read, the thread
 waits in its write, and what is recorded meanwhile adds up where it is recorded, in the tally and
 in the SDK's aggregations: bounded by the number of series, and nothing is lost.
+
+Readers of others are collected on a second thread, since their callbacks may take any time: what
+is our own, and the end of a call, never waits for them.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import socket
@@ -17,10 +21,11 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
 from ..guard import guarded
-from .frames import REASON_INVALID, Encoder
+from .frames import REASON_FAILED, REASON_INVALID, Encoder
+from .reader_thread import ReaderThread, Source
 from .rows import Batch, Opened, Row, dropped_row
 
 _logger = logging.getLogger("opentelemetry.instrumentation.livekit_agents")
@@ -37,13 +42,6 @@ class _Event(NamedTuple):
     opened: Opened | None
     closed: str | None
     record: Callable[[], None] | None
-
-
-class Source(Protocol):
-    """Where rows come from."""
-
-    def take(self) -> list[Row]:
-        """Return what was recorded since the last time."""
 
 
 class Relay:
@@ -63,16 +61,21 @@ class Relay:
         interval_s: float = INTERVAL_S,
     ) -> None:
         self._channel = channel
+        # as received from another process, it would live on in whatever a tool starts
+        channel.set_inheritable(False)
         self._sources = tuple(sources)
-        self._slow_sources: list[Source] = []
         self._interval_s = interval_s
         self._encoder = Encoder()
         self._condition = threading.Condition()
         self._events: list[_Event] = []
+        self._open_calls: set[str] = set()
         self._due = self._all_due = time.monotonic() + interval_s
         self._sent_at = 0.0
-        self._asked = self._done = 0
-        self._closing = self._ended = False
+        # each time that everything is to be sent has a number
+        self._asked = self._sent = 0
+        self._readers: ReaderThread | None = None
+        self._stopping = self._ended = False
+        self._failures = 0
         self._thread = threading.Thread(
             target=self._run, name="livekit-agents-metrics-relay", daemon=True
         )
@@ -84,10 +87,13 @@ class Relay:
     def add_reader(self, reader: Source) -> None:
         """Send rows of others too: on the interval and when everything is, not with each frame.
 
-        A collection of the SDK costs as much as all that a turn records.
+        A collection of the SDK costs as much as all that a turn records, and calls functions of
+        the application.
         """
         with self._condition:
-            self._slow_sources.append(reader)
+            if self._readers is None:
+                self._readers = ReaderThread(self._condition)
+            self._readers.add(reader, since=self._sent)
 
     def call_opened(
         self,
@@ -136,8 +142,8 @@ class Relay:
             self._asked += 1
             asked = self._asked
             self._condition.notify_all()
-            self._condition.wait_for(lambda: self._done >= asked or self._ended, timeout_s)
-            return self._done >= asked
+            self._condition.wait_for(lambda: self._all_sent(asked) or self._ended, timeout_s)
+            return self._all_sent(asked)
 
     def close(self, timeout_s: float) -> bool:
         """Send everything and end the channel: the worker knows that no more will come.
@@ -145,9 +151,13 @@ class Relay:
         Returns:
             Whether everything was sent within ``timeout_s`` seconds.
         """
+        sent = self.flush(timeout_s)
         with self._condition:
-            self._closing = True
-        return self.flush(timeout_s)
+            self._stopping = True
+            self._condition.notify_all()
+        # not longer than a moment: it may hang in its write
+        self._thread.join(min(timeout_s, _GAP_S))
+        return sent
 
     def _tell(self, event: _Event) -> None:
         with self._condition:
@@ -162,52 +172,104 @@ class Relay:
             self._due = due
             self._condition.notify_all()
 
+    def _all_sent(self, asked: int) -> bool:
+        return self._sent >= asked and (self._readers is None or self._readers.sent >= asked)
+
+    # --- on the thread -------------------------------------------------------------------------
+
     def _run(self) -> None:
         try:
             while self._turn():
                 pass
         except OSError as error:
             _logger.debug("the worker is gone (%s); metrics of this process end here", error)
+        except BaseException:
+            # our own failure is no crash of the calls that are open
+            with contextlib.suppress(Exception):
+                self._write(Batch((dropped_row(REASON_FAILED),), (), tuple(self._open_calls)))
+            raise
         finally:
             self._channel.close()
             with self._condition:
                 self._ended = True
+                if self._readers is not None:
+                    self._readers.stopped = True
                 self._condition.notify_all()
 
     def _turn(self) -> bool:
         """Wait until a frame is due and send it; return whether there is to be another."""
         with self._condition:
-            while self._done >= self._asked and (wait := self._due - time.monotonic()) > 0:
-                self._condition.wait(wait)
-            asked, closing = self._asked, self._closing
-            events, self._events = self._events, []
-            sources = self._sources
-            if asked > self._done or closing or time.monotonic() >= self._all_due:
-                sources += tuple(self._slow_sources)
+            while not (self._stopping or self._is_due()):
+                self._condition.wait(max(self._due - time.monotonic(), 0.0))
+            if time.monotonic() >= self._all_due:
+                self._asked += 1
                 self._all_due = time.monotonic() + self._interval_s
+            asked, stopping = self._asked, self._stopping
+            events, self._events = self._events, []
+            collected: list[Row] = []
+            if self._readers is not None:
+                collected = self._readers.take()
+                self._readers.ask(asked)
             self._due = self._all_due
-        self._send(events, sources)
+        self._contain(events, collected)
         with self._condition:
             self._sent_at = time.monotonic()
-            self._done = asked
+            self._sent = asked
+            if self._readers is not None:
+                self._readers.sent = self._readers.taken
             self._condition.notify_all()
-        return not closing
+        return not stopping
 
-    def _send(self, events: list[_Event], sources: Iterable[Source]) -> None:
+    def _is_due(self) -> bool:
+        return (
+            self._sent < self._asked
+            or time.monotonic() >= self._due
+            or (self._readers is not None and self._readers.has_rows)
+        )
+
+    def _contain(self, events: list[_Event], collected: list[Row]) -> None:
+        """Send a frame; what fails in it, but for the channel itself, ends with it."""
+        gone: OSError | None = None
+        failed = True
+        with guarded("sending metrics to the worker"):
+            try:
+                self._send(events, collected)
+            except OSError as error:
+                gone = error
+            failed = False
+        self._failures += failed
+        if gone is not None:
+            raise gone
+
+    def _send(self, events: list[_Event], collected: list[Row]) -> None:
         for event in events:
             if event.record is not None:
                 with guarded("recording a call"):
                     event.record()
-        rows: list[Row] = []
-        for source in sources:
+            if event.opened is not None:
+                self._open_calls.add(event.opened.call_id)
+            if event.closed is not None:
+                self._open_calls.discard(event.closed)
+        rows = collected
+        for source in self._sources:
             with guarded("collecting metrics"):
                 rows += source.take()
+        if self._failures:
+            rows.append(dropped_row(REASON_FAILED, self._failures))
+            self._failures = 0
+        opened = tuple(event.opened for event in events if event.opened is not None)
+        closed = tuple(event.closed for event in events if event.closed is not None)
+        # at 0 from now on, so that a crash is an increase
+        rows += [row._replace(value=0) for call in opened for row in call.if_lost]
         if rows or events:
-            opened = [event.opened for event in events if event.opened is not None]
-            closed = [event.closed for event in events if event.closed is not None]
-            # at 0 from now on, so that a crash is an increase
-            rows += [row._replace(value=0) for call in opened for row in call.if_lost]
-            self._write(Batch(tuple(rows), tuple(opened), tuple(closed)))
+            try:
+                self._write(Batch(tuple(rows), opened, closed))
+            except OSError:
+                raise
+            except Exception:
+                # numbers are lost; that a call has begun or ended is not
+                self._write(Batch((), opened, closed))
+                raise
         if lost := self._encoder.invalid:
             self._encoder.invalid = 0
             self._write(Batch((dropped_row(REASON_INVALID, lost),)))
