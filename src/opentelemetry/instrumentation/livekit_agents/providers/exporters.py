@@ -9,11 +9,13 @@ import logging
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import entry_points
 from typing import Any
 
 from ..settings import Settings, endpoint_variable, without_credentials
 from . import presets
+from .deadline_session import DeadlineSession
 from .presets import PresetError
 
 _GRPC_PACKAGE = "opentelemetry-exporter-otlp-proto-grpc"
@@ -115,10 +117,12 @@ def load(target: Destination, signal: str) -> Callable[[], Any]:
     reason = "is not installed"
     if found is not None:
         try:
-            loaded: Callable[[], Any] = found.load()
+            loaded: Callable[..., Any] = found.load()
         except ImportError as error:
             reason = f"cannot be imported ({error})"
         else:
+            if target.entry_point == "otlp_proto_http" and not _has_credential_provider():
+                return partial(loaded, session=DeadlineSession())
             return loaded
     if target.protocol == "grpc":
         raise ExporterError(
@@ -156,6 +160,14 @@ def make(target: Destination, signal: str) -> Any:
         ) from error
     finally:
         logger.removeFilter(_is_not_about_a_header)
+
+
+def _has_credential_provider() -> bool:
+    """Tell whether a variable names what is to make the session of the SDK's exporters."""
+    return any(
+        value and name.startswith("OTEL_PYTHON_EXPORTER_OTLP_") and name.endswith("_PROVIDER")
+        for name, value in os.environ.items()
+    )
 
 
 def _is_not_about_a_header(record: logging.LogRecord) -> bool:

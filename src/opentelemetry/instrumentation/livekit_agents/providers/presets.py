@@ -24,6 +24,7 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from ..settings import without_credentials
 from ..version import __version__
+from .deadline_session import DeadlineSession
 
 LANGFUSE: Final = "langfuse"
 GRAFANA_CLOUD: Final = "grafana_cloud"
@@ -118,7 +119,10 @@ def exporter_of(name: str, signal: str, environ: Mapping[str, str]) -> Callable[
             # without a preference for a temporality the SDK's is cumulative, the only one that
             # Grafana Cloud takes
             return exporter_class(
-                endpoint=target.url, headers=dict(target.headers), compression=Compression.Gzip
+                endpoint=target.url,
+                headers=dict(target.headers),
+                compression=Compression.Gzip,
+                session=DeadlineSession(),
             )
 
     return make

@@ -24,8 +24,10 @@ from opentelemetry.sdk.metrics.export import (
 )
 from opentelemetry.sdk.resources import SERVICE_INSTANCE_ID, Resource
 
+from ..guard import guarded
 from .deltas import Deltas
-from .rows import delivery_rows
+from .frames import REASON_FAILED
+from .rows import delivery_rows, dropped_row
 from .state import State
 
 
@@ -97,10 +99,13 @@ class Push:
         if os.getpid() != self._pid:
             return None  # forked off: the state is its parent's
         self._is_last = self._closing
-        scopes = self._deltas.convert(self._state.read())
-        return MetricsData(
-            [ResourceMetrics(self._resource, scopes, self._resource.schema_url)] if scopes else []
-        )
+        # the reader's thread ends with what is raised here
+        with guarded("reading the state for a push"):
+            scopes = self._deltas.convert(self._state.read())
+            resources = [ResourceMetrics(self._resource, scopes, self._resource.schema_url)]
+            return MetricsData(resources if scopes else [])
+        self._state.add(dropped_row(REASON_FAILED))
+        return None
 
 
 class _WatchedExporter(MetricExporter):
