@@ -5,17 +5,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import shutil
 import socket
 import subprocess
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator
 from io import StringIO
 from itertools import pairwise
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import (
@@ -28,6 +31,7 @@ from opentelemetry.sdk.metrics.export import (
     ConsoleMetricExporter,
     MetricExporter,
     NumberDataPoint,
+    ScopeMetrics,
 )
 from opentelemetry.sdk.resources import Resource
 from prometheus_client import CollectorRegistry, Counter
@@ -44,6 +48,7 @@ from opentelemetry.instrumentation.livekit_agents.worker import (
     own_row,
     with_instance_id,
 )
+from opentelemetry.instrumentation.livekit_agents.worker import endpoint as endpoint_module
 from opentelemetry.instrumentation.livekit_agents.worker.naming import family_name, labels
 from opentelemetry.instrumentation.livekit_agents.worker.rows import (
     Batch,
@@ -487,3 +492,78 @@ def test_a_given_instance_stays() -> None:
     assert given.attributes["service.instance.id"] == "mine"
     made = [with_instance_id(_RESOURCE).attributes["service.instance.id"] for _ in range(2)]
     assert made[0] != made[1]
+
+
+def test_a_push_goes_on_after_an_error_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is counted, and the next interval sends."""
+    monkeypatch.delenv("PYTEST_CURRENT_TEST")
+    monkeypatch.setenv("OTEL_METRIC_EXPORT_INTERVAL", "50")
+    state = State()
+    read, failures = state.read, iter([RuntimeError("not today")])
+
+    def fail_once() -> list[ScopeMetrics]:
+        if (error := next(failures, None)) is not None:
+            raise error
+        return read()
+
+    monkeypatch.setattr(state, "read", fail_once)
+    with OtlpReceiver() as receiver:
+        push = Push(state, _RESOURCE, _exporter("http", receiver.endpoint), "backend")
+        assert receiver.wait_for(lambda it: bool(it.metric_requests), 30)
+        push.close(10)
+
+    (point,) = _points(receiver.metric_requests[0])["agent.telemetry.dropped"]
+    assert {each.key: each.value.string_value for each in point.attributes} == {
+        "signal": "metrics",
+        "reason": "failed",
+    }
+    assert point.as_int == 1
+
+
+# --- connections to the port -------------------------------------------------------------------
+
+
+def _port(endpoint: ScrapeEndpoint) -> int:
+    return urlsplit(endpoint.address).port or 0
+
+
+def test_connections_that_say_nothing_are_cut(
+    registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After some seconds, whether or not a byte comes now and then; a scrape is served."""
+    monkeypatch.setattr(endpoint_module, "CONNECTION_S", 0.5)
+    endpoint = ScrapeEndpoint(registry, environ={"OTEL_EXPORTER_PROMETHEUS_PORT": "0"})
+    silent, dripping = (socket.create_connection(("localhost", _port(endpoint))) for _ in range(2))
+    with silent, dripping:
+        silent.settimeout(30)
+        dripping.settimeout(0.1)
+        while True:
+            try:
+                dripping.send(b"G")
+                if dripping.recv(1) == b"":
+                    break
+            except TimeoutError:
+                continue
+            except OSError:
+                break
+        assert silent.recv(1) == b""
+    assert "target_info" in _scrape(endpoint)
+    endpoint.close()
+
+
+def test_connections_are_bounded_in_number(
+    registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One too many is refused at once; there are no more threads than connections."""
+    endpoint = ScrapeEndpoint(registry, environ={"OTEL_EXPORTER_PROMETHEUS_PORT": "0"})
+    before = threading.active_count()
+    with contextlib.ExitStack() as held:
+        clients = [
+            held.enter_context(socket.create_connection(("localhost", _port(endpoint))))
+            for _ in range(endpoint_module.MAX_CONNECTIONS + 4)
+        ]
+        refused = clients[-1]
+        refused.settimeout(30)
+        assert refused.recv(1) == b""
+        assert threading.active_count() - before <= endpoint_module.MAX_CONNECTIONS
+    endpoint.close()

@@ -5,14 +5,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import socket
 import threading
+import time
 from collections.abc import Iterator, Mapping
-from typing import Final
-from wsgiref.simple_server import WSGIServer
+from socketserver import ThreadingMixIn
+from typing import Any, Final
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
-from prometheus_client import REGISTRY, CollectorRegistry, start_http_server
+from prometheus_client import REGISTRY, CollectorRegistry, make_wsgi_app
 from prometheus_client.metrics_core import Metric as Family
 
 from .prometheus import StateFamily
@@ -23,6 +27,10 @@ HOST_VARIABLE: Final = "OTEL_EXPORTER_PROMETHEUS_HOST"
 PORT_VARIABLE: Final = "OTEL_EXPORTER_PROMETHEUS_PORT"
 _DEFAULT_HOST: Final = "localhost"
 _DEFAULT_PORT: Final = "9464"
+MAX_CONNECTIONS: Final = 16
+"""Connections that are served at a time; a Prometheus has one."""
+CONNECTION_S: Final = 10.0
+"""Seconds that a connection may take, all in all; Prometheus itself waits 10 by default."""
 
 
 class EndpointError(Exception):
@@ -96,13 +104,66 @@ class _OneOfEach(CollectorRegistry):
             )
 
 
+class _Server(ThreadingMixIn, WSGIServer):
+    """Serves each connection on a thread, a few at a time and none for long.
+
+    Nobody is asked who they are: whoever reaches the port could hold it with connections that say
+    nothing.
+    """
+
+    daemon_threads = True
+
+    def __init__(self, family: socket.AddressFamily, address: tuple[str, int]) -> None:
+        self.address_family = family
+        self._lock = threading.Lock()
+        self._open: dict[socket.socket, float] = {}
+        super().__init__(address, _Handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        with self._lock:
+            has_room = len(self._open) < MAX_CONNECTIONS
+            if has_room:
+                self._open[request] = time.monotonic()
+        if has_room:
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def shutdown_request(self, request: Any) -> None:
+        with self._lock:
+            self._open.pop(request, None)
+        super().shutdown_request(request)
+
+    def service_actions(self) -> None:
+        """Cut connections whose time is up; called twice a second while it serves."""
+        with self._lock:
+            late = [sock for sock, at in self._open.items() if time.monotonic() - at > CONNECTION_S]
+        for sock in late:
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+
+
+class _Handler(WSGIRequestHandler):
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  its name there
+        """Log nothing: a scrape a few seconds is no news."""
+
+
 def _listen(
     host: str, port: str, registry: CollectorRegistry
 ) -> tuple[WSGIServer, threading.Thread]:
     try:
-        return start_http_server(int(port), host, _OneOfEach(registry))
+        (family, _, _, _, address), *_ = socket.getaddrinfo(
+            host, int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+        server = _Server(family, (str(address[0]), int(port)))
     except (OSError, ValueError, OverflowError) as error:
         raise EndpointError(
             f"{PORT_VARIABLE}={port}: cannot serve metrics on {host}:{port} ({error}); calls are "
             "counted and go out by the other routes. Free the port or set another one"
         ) from error
+    server.set_app(make_wsgi_app(_OneOfEach(registry)))
+    thread = threading.Thread(
+        target=server.serve_forever, name="livekit-agents-metrics-endpoint", daemon=True
+    )
+    thread.start()
+    return server, thread
