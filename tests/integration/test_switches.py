@@ -88,6 +88,14 @@ def test_uninstrument_puts_every_object_back(steps: str) -> None:
     assert found["provider kept"]
 
 
+def test_uninstrument_leaves_no_thread() -> None:
+    """However often: a test suite of the application's does it in each of its tests."""
+    log_events = {"OTEL_INSTRUMENTATION_LIVEKIT_AGENTS_SESSION_REPORT": "summary"}
+    identities = _identities(",".join(["instrument,call,uninstrument"] * 3), log_events)
+
+    assert identities["threads left"] == []
+
+
 @pytest.mark.parametrize(
     ("steps", "wraps"),
     [

@@ -14,6 +14,8 @@ import importlib
 import json
 import os
 import sys
+import threading
+import time
 from collections.abc import Iterator
 
 import wrapt
@@ -47,6 +49,19 @@ def _walk() -> Iterator[tuple[str, object]]:
 def _is_code(value: object) -> bool:
     """Tell functions, classes and descriptors from the state that a call changes."""
     return callable(value) or hasattr(type(value), "__get__")
+
+
+def _threads_left() -> list[str]:
+    """Return the threads of telemetry that do not end within half a minute."""
+    until = time.monotonic() + 30
+    ours = [
+        thread
+        for thread in threading.enumerate()
+        if thread.name.startswith(("livekit-agents-", "Otel")) or "Batch" in thread.name
+    ]
+    for thread in ours:
+        thread.join(max(until - time.monotonic(), 0.1))
+    return sorted(thread.name for thread in ours if thread.is_alive())
 
 
 def _main() -> None:
@@ -87,6 +102,9 @@ def _main() -> None:
                     for name, value in wrapped.items()
                     if isinstance(value.__wrapped__, wrapt.FunctionWrapper)
                 ],
+                "threads left": (
+                    _threads_left() if os.environ["STEPS"].endswith(",uninstrument") else []
+                ),
                 "provider kept": telemetry.tracer._tracer_provider is provider,
                 "global provider": type(trace.get_tracer_provider()).__name__,
             }

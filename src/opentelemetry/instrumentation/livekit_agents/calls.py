@@ -103,6 +103,11 @@ class Calls:
         """Add what is paid by the minute or by the call."""
         self._take_spent(call, self._pricing.settle(call))
 
+    def close(self) -> None:
+        """End what reports calls; blocks until it has sent what it holds."""
+        if self._logs is not None:
+            self._logs.close()
+
     def _take_spent(self, call: Call, spent: Spent | None) -> None:
         if spent is not None:
             self.take(call, spent)

@@ -14,6 +14,7 @@ import socket
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from multiprocessing import util as multiprocessing_util
 from typing import Any
 
@@ -91,10 +92,14 @@ class Runtime:
         atexit.unregister(self._flush_at_exit)
         of_jobs, self._job_metrics = self._job_metrics, None
         of_worker, self._worker_metrics = self._worker_metrics, None
-        # on a thread: it may be called where nothing may wait
-        threading.Thread(
-            target=last_delivery.end_metrics, args=(of_jobs, of_worker), daemon=True
-        ).start()
+        endings: list[tuple[str, Callable[[], object]]] = [
+            ("metrics", partial(last_delivery.end_metrics, of_jobs, of_worker))
+        ]
+        if self._tracing is not None:
+            endings += [(delivery.name, delivery.shutdown) for delivery in self._tracing.deliveries]
+            endings.append(("log events", self._calls.close))
+        # on threads: it may be called where nothing may wait
+        Flush(endings, 0)
         if self._tracing is not None and self._native_provider is not None:
             native_traces.give_up(self._tracing, self._native_provider)
         for name, value in self._restore_environ.items():

@@ -41,7 +41,7 @@ class LogEvents:
         # while the process waits for its job: an exporter is slow to load
         self._own = None if self._users_provider() else self._build()
         self._provider: LoggerProvider | None = None
-        self._queue: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._queue: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
 
     def _users_provider(self) -> LoggerProvider | None:
@@ -80,7 +80,9 @@ class LogEvents:
         if self._thread is None:
             # the user's may have been set since the process came up
             users = self._users_provider()
-            self._provider = users or self._own or self._build()
+            if users is None and self._own is None:
+                self._own = self._build()
+            self._provider = users or self._own
             self._thread = threading.Thread(
                 target=self._run, name="livekit-agents-log-events", daemon=True
             )
@@ -109,9 +111,16 @@ class LogEvents:
             sent.wait()
             self._provider.force_flush()
 
+    def close(self) -> None:
+        """Send what is queued and end the threads; a provider of the user's goes on."""
+        if self._thread is not None:
+            self._queue.put(None)
+            self._thread.join()
+        if self._own is not None:
+            self._own.shutdown()
+
     def _run(self) -> None:
-        while True:
-            emit = self._queue.get()
+        while (emit := self._queue.get()) is not None:
             try:
                 emit()
             except Exception:
