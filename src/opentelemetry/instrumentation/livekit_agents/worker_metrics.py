@@ -55,6 +55,7 @@ class WorkerMetrics:
 
     def __init__(self, settings: Settings, resource: Resource, *, by_command: bool) -> None:
         self.problems: list[str] = []
+        self._pid = os.getpid()
         self._book = PriceBook(settings.prices)
         self._aggregator = Aggregator(State(on_new_series=self._look_at))
         resource = with_instance_id(resource)
@@ -98,6 +99,8 @@ class WorkerMetrics:
         Args:
             timeout_s: Seconds to block at most in each of these.
         """
+        if os.getpid() != self._pid:
+            return  # forked off: none of its threads is here
         if self._native is not None:
             self._native.close(timeout_s)
         self._aggregator.drain(timeout_s)

@@ -11,6 +11,7 @@ import os
 import socket
 import threading
 import time
+import weakref
 from collections.abc import Iterator, Mapping
 from socketserver import ThreadingMixIn
 from typing import Any, Final
@@ -62,6 +63,10 @@ class ScrapeEndpoint:
         host = environ.get(HOST_VARIABLE, "").strip() or _DEFAULT_HOST
         port = environ.get(PORT_VARIABLE, "").strip() or _DEFAULT_PORT
         self._server, self._thread = _listen(host, port, registry)
+        if hasattr(os, "register_at_fork"):
+            # a child would keep the port when its worker is gone
+            this = weakref.ref(self._server)
+            os.register_at_fork(after_in_child=lambda: _close_in_child(this()))
         shown = f"[{host}]" if ":" in host else host
         self.address = f"http://{shown}:{self._server.server_port}/metrics"
 
@@ -167,3 +172,8 @@ def _listen(
     )
     thread.start()
     return server, thread
+
+
+def _close_in_child(server: WSGIServer | None) -> None:
+    if server is not None:
+        server.socket.close()
