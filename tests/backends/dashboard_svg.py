@@ -23,6 +23,8 @@ COLUMN, ROW, GAP, PAD = 50, 30, 8, 12
 """Pixels: of a 24th of the width, of a unit of height, between panels, within them."""
 CAPTION_HEIGHT: Final = 34
 _LEGEND_ROW: Final = 18
+_NAME_HEIGHT: Final = 12
+"""Pixels that the name of a row needs, so as not to stand in its neighbour's."""
 COLOURS: Final = (
     "#3d71d9",
     "#e0752d",
@@ -241,10 +243,13 @@ def _heatmap(drawn: Drawn, box: Box, view: View) -> list[str]:
     most = max(value for _, values in rows for value in values.values()) or 1
     height, width = plot.height / len(rows), plot.width * step / (view.end - view.start)
     parts = _times(plot, view)
+    # where rows are thin, as many are named as there is room for
+    named = math.ceil(_NAME_HEIGHT / height)
     for number, (le, values) in enumerate(rows):
         y = plot.y + plot.height - (number + 1) * height
-        name = "more" if le == "+Inf" else f"{float(le):g} s"
-        parts.append(_text(plot.x - 6, y + height - 2, name, "dim", anchor="end"))
+        if number % named == 0:
+            name = "more" if le == "+Inf" else f"{float(le):g} s"
+            parts.append(_text(plot.x - 6, y + height - 2, name, "dim", anchor="end"))
         for at, value in values.items():
             if value:
                 x, _ = _at(plot, view, 1, (at, 0))

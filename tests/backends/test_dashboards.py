@@ -13,12 +13,14 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from backends.dashboard_calls import AGENT, NEW, OLD, Filled, filled_prometheus
 from backends.dashboard_pictures import PICTURED, picture
+from backends.dashboard_svg import Drawn, draw
 from backends.grafana import COMMITTED, Dashboard, Line, Target, View, dashboards
 from system.prometheus import Programs, PrometheusUnavailableError, find
 
@@ -310,6 +312,23 @@ def test_a_picture_shows_every_panel_and_says_who_drew_it(filled: Filled, name: 
     ]
     assert set(texts) >= {title.replace("$label", "intent") for title in titles}
     assert any("real query results by a small renderer, not by Grafana" in text for text in texts)
+
+
+def test_the_rows_of_a_heat_map_are_named_where_there_is_room() -> None:
+    """Of a histogram of many buckets, no name stands in another."""
+    (panel,) = (each for each in DASHBOARDS["voice"].panels if each["type"] == "heatmap")
+    bounds = [*map(str, range(1, 26)), "+Inf"]
+    lines = [Line(le, {"le": le}, [(15, at), (30, 2 * at)]) for at, le in enumerate(bounds)]
+    drawn = draw([Drawn(panel, "", lines)], [], View(0, 30), "")
+    names = {
+        text.text: float(text.attrib["y"])
+        for text in ElementTree.fromstring(drawn).findall(".//{*}text")
+        if (text.text or "").endswith(" s")
+    }
+    heights = sorted(names.values())
+    assert "1 s" in names
+    assert len(names) >= 8
+    assert min(below - above for above, below in pairwise(heights)) >= 11
 
 
 @pytest.mark.parametrize("name", PICTURED)
