@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from system.livekit_server import LiveKitServer, ServerUnavailableError, find_or_build
+from system.prometheus import Programs, PrometheusUnavailableError, find
 
 
 @pytest.fixture(scope="session")
@@ -29,3 +30,18 @@ def livekit_server() -> Iterator[LiveKitServer]:
     with LiveKitServer(binary) as server:
         server.wait_until_ready(timeout_s=20)
         yield server
+
+
+@pytest.fixture(scope="session")
+def programs() -> Programs:
+    """Prometheus and promtool.
+
+    Where they are missing, a user's run skips and a run under CI fails: there, a skip would hide
+    that nothing was tested.
+    """
+    try:
+        return find()
+    except PrometheusUnavailableError as problem:
+        if os.environ.get("CI"):
+            pytest.fail(str(problem), pytrace=False)
+        pytest.skip(str(problem))

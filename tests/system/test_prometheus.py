@@ -36,28 +36,10 @@ from system.prometheus import (
 ROOMS = ("call-books", "call-tool-fails")
 """Two callers of the demo: one books a cleaning; to the other, the tool refuses to."""
 
-BUCKETS = (0.1, 0.2, 0.3, 0.5, 0.8, 1.0, 1.5, 2.0, 3.0, 5.0, 8.0)
-"""Upper bounds in seconds of a turn's latency, as the README's table has them."""
-
 AGENT = "receptionist"
 MISNAMED = "lk_agents_active_job_count"
 """LiveKit's own gauge in the same registry, whose name promtool would have end otherwise."""
 RESOURCE = "service.version=1.2.3,deployment.environment.name=staging"
-
-
-@pytest.fixture(scope="module")
-def programs() -> Programs:
-    """Prometheus and promtool.
-
-    Where they are missing, a user's run skips and a run under CI fails: there, a skip would hide
-    that nothing was tested.
-    """
-    try:
-        return find()
-    except PrometheusUnavailableError as problem:
-        if os.environ.get("CI"):
-            pytest.fail(str(problem), pytrace=False)
-        pytest.skip(str(problem))
 
 
 @dataclass
@@ -138,11 +120,6 @@ def scraped(programs: Programs, tmp_path_factory: pytest.TempPathFactory) -> Ite
     assert ending.result().logged("ERROR") == []
 
 
-def bucket(seconds: float) -> float:
-    """Return the upper bound of the bucket that a turn's latency falls into."""
-    return next((bound for bound in BUCKETS if seconds <= bound), BUCKETS[-1])
-
-
 def test_volume_is_there_by_agent_and_by_outcome(scraped: Scraped) -> None:
     """How many calls there were, and how they ended."""
     query = scraped.prometheus.query
@@ -177,9 +154,9 @@ def test_durations_are_distributed_as_the_calls_lasted(scraped: Scraped) -> None
     }
 
 
-@pytest.mark.parametrize("quantile", [0.5, 0.9, 0.99])
-def test_a_quantile_lies_where_that_of_the_turns_lies(scraped: Scraped, quantile: float) -> None:
-    """P50, P90 and P99 of the latency fall into the bucket of the turn that has that rank."""
+@pytest.mark.parametrize("quantile", [0.5, 0.9, 0.95, 0.99])
+def test_a_quantile_is_that_of_the_turns(scraped: Scraped, quantile: float) -> None:
+    """P50, P90, P95 and P99 are off by a quarter of the latency of that rank at most."""
     found = scraped.prometheus.query(
         f"histogram_quantile({quantile}, "
         "sum by (le, agent_name) (agent_turn_latency_seconds_bucket))",
@@ -187,7 +164,9 @@ def test_a_quantile_lies_where_that_of_the_turns_lies(scraped: Scraped, quantile
     )
     latencies = scraped.latencies
     rank = math.ceil(quantile * len(latencies)) - 1
-    assert bucket(found[AGENT,]) == bucket(latencies[rank])
+    # beyond 6 s, which a turn takes here where the processor is not to be had, bounds are coarser
+    off = 0.25 if latencies[rank] <= 6 else 2 / 3
+    assert found[AGENT,] == pytest.approx(latencies[rank], rel=off)
 
 
 def test_every_turn_is_in_the_latency_and_in_its_stages(scraped: Scraped) -> None:
