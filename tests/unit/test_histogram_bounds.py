@@ -55,6 +55,11 @@ HISTOGRAMS: Final = (
         {0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0, 30.0},
         *(0.2, 6, 1.25),
     ),
+    Bounded(
+        semconv.M_TOOL_CALL_DURATION,
+        {0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30},
+        *(0.1, 10, 1.5),
+    ),
 )
 each_histogram = pytest.mark.parametrize(
     "bounded", HISTOGRAMS, ids=lambda bounded: bounded.metric.name

@@ -273,7 +273,8 @@ M_TOOL_CALL_DURATION: Final = Metric(
     "s",
     (L_AGENT, L_TOOL),
     "How long a tool ran.",
-    (0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30),
+    # at most 1.5 apart from 0.1 to 10 s: each bound is a series for every tool
+    (0.05, 0.1, 0.15, 0.2, 0.25, 0.35, 0.5, 0.75, 1, 1.5, 2, 3, 4, 5, 7.5, 10, 20, 30),
 )
 M_LLM_TOKENS_PER_SECOND: Final = Metric(
     "agent.llm.tokens",
