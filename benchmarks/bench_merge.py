@@ -28,8 +28,7 @@ ROUNDS = 300
 CALLS = 10_000
 MEASUREMENTS_PER_TURN = 12
 SERIES_PER_CALL = 75
-BOUNDS = [0.1, 0.2, 0.3, 0.5, 0.8, 1.0, 1.5, 2.0, 3.0, 5.0, 8.0]
-"""Eleven bounds, twelve buckets: those of the turn's latency."""
+BOUNDS = semconv.M_TURN_LATENCY.bounds
 
 
 class Job:
