@@ -31,12 +31,18 @@ from typing import Any
 
 from opentelemetry.trace import TracerProvider
 
+from .guard import contained
 from .instrumentor import LiveKitAgentsInstrumentor
 from .version import __version__
 
 __all__ = ["LiveKitAgentsInstrumentor", "__version__", "business", "instrument"]
 
 
+@contained(
+    "instrumenting livekit-agents",
+    otherwise=lambda **_: LiveKitAgentsInstrumentor(),
+    raises=(TypeError, ValueError),
+)
 def instrument(
     *,
     tracer_provider: TracerProvider | None = None,

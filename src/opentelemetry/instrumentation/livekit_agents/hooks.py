@@ -22,6 +22,7 @@ from functools import partial
 from typing import Any, Final, NamedTuple, TypeVar
 
 from .call.summary import CallStart, CallSummary, Tool, Turn
+from .guard import contained
 
 _logger = logging.getLogger("opentelemetry.instrumentation.livekit_agents")
 
@@ -39,6 +40,11 @@ _said: Final[set[tuple[str, str]]] = set()
 """Hooks and what was wrong with them: said once, however many calls they fail in."""
 
 
+def _as_it_is(hook: Hook) -> Hook:
+    return hook
+
+
+@contained("registering a hook", otherwise=_as_it_is, raises=(TypeError,))
 def on_call_start(hook: _CallStartHook) -> _CallStartHook:
     """Have a function called with a :class:`CallStart` when a call's first session starts.
 
@@ -54,6 +60,7 @@ def on_call_start(hook: _CallStartHook) -> _CallStartHook:
     return _register("on_call_start", CallStart, hook)
 
 
+@contained("registering a hook", otherwise=_as_it_is, raises=(TypeError,))
 def on_turn(hook: _TurnHook) -> _TurnHook:
     """Have a function called with a :class:`Turn` when one of either side is complete.
 
@@ -69,6 +76,7 @@ def on_turn(hook: _TurnHook) -> _TurnHook:
     return _register("on_turn", Turn, hook)
 
 
+@contained("registering a hook", otherwise=_as_it_is, raises=(TypeError,))
 def on_tool(hook: _ToolHook) -> _ToolHook:
     """Have a function called with a :class:`Tool` when one has ended.
 
@@ -84,6 +92,7 @@ def on_tool(hook: _ToolHook) -> _ToolHook:
     return _register("on_tool", Tool, hook)
 
 
+@contained("registering a hook", otherwise=_as_it_is, raises=(TypeError,))
 def on_call_end(hook: _CallEndHook) -> _CallEndHook:
     """Have a function called with the :class:`CallSummary` when its outcome is final.
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import wrapt
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor
 
+from .guard import contained
 from .package import _instruments
 from .switches import is_disabled
 
@@ -24,6 +25,11 @@ if TYPE_CHECKING:
     from .settings import Settings
 
 _LIVEKIT = "livekit.agents"
+
+
+@contained("instrumenting livekit-agents")
+def _imported(_: object) -> None:
+    LiveKitAgentsInstrumentor()._install()
 
 
 class LiveKitAgentsInstrumentor(BaseInstrumentor):
@@ -60,7 +66,7 @@ class LiveKitAgentsInstrumentor(BaseInstrumentor):
             self._install()
         else:
             # a process that never imports livekit pays for this line and no more
-            wrapt.register_post_import_hook(lambda _: self._install(), _LIVEKIT)
+            wrapt.register_post_import_hook(_imported, _LIVEKIT)
 
     def configure(self, **kwargs: Any) -> None:
         """Instrument, or give what is passed to an instrumentation that came first.

@@ -9,7 +9,7 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from .guard import guarded
+from .guard import contained
 from .settings import Settings
 
 
@@ -29,10 +29,14 @@ def main(
         target: LiveKit's own entry.
         args: The arguments of that entry, its channels among them.
     """
+    _enter(resolved, set_globals, channel)
+    target(*args)
+
+
+@contained("entering a job process")
+def _enter(resolved: Settings, set_globals: bool, channel: socket.socket | None) -> None:
     from .instrumentor import LiveKitAgentsInstrumentor
 
-    with guarded("entering a job process"):
-        LiveKitAgentsInstrumentor().enter_job_process(
-            resolved, set_globals=set_globals, channel=channel
-        )
-    target(*args)
+    LiveKitAgentsInstrumentor().enter_job_process(
+        resolved, set_globals=set_globals, channel=channel
+    )

@@ -5,20 +5,20 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from . import semconv
 from .call.events import ToolFinished
-from .guard import guarded
+from .guard import contained, guarded, observed
 from .tracing import call_trace
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
+@contained("tracking a tool", otherwise=lambda function: function)
 def tracked_tool(function: _Function) -> _Function:
     """Count and time a function that is not a tool of LiveKit's, as LiveKit's tools are.
 
@@ -31,21 +31,19 @@ def tracked_tool(function: _Function) -> _Function:
             if found := call_trace.find():
                 found.tell(ToolFinished(name, status, time.perf_counter() - since))
 
-    @functools.wraps(function)
-    def tracked(*args: Any, **kwargs: Any) -> Any:
+    def tracked(wrapped: Any, _: Any, args: Any, kwargs: Any) -> Any:
         since, status = time.perf_counter(), semconv.TOOL_ERROR
         try:
-            result = function(*args, **kwargs)
+            result = wrapped(*args, **kwargs)
             status = semconv.TOOL_SUCCESS
             return result
         finally:
             finished(status, since)
 
-    @functools.wraps(function)
-    async def tracked_async(*args: Any, **kwargs: Any) -> Any:
+    async def tracked_async(wrapped: Any, _: Any, args: Any, kwargs: Any) -> Any:
         since, status = time.perf_counter(), semconv.TOOL_CANCELLED
         try:
-            result = await function(*args, **kwargs)
+            result = await wrapped(*args, **kwargs)
             status = semconv.TOOL_SUCCESS
             return result
         except Exception:
@@ -54,4 +52,5 @@ def tracked_tool(function: _Function) -> _Function:
         finally:
             finished(status, since)
 
-    return cast("_Function", tracked_async if inspect.iscoroutinefunction(function) else tracked)
+    is_async = inspect.iscoroutinefunction(function)
+    return observed("tracking a tool", function, tracked_async if is_async else tracked)

@@ -28,7 +28,7 @@ from ..call.events import (
     TurnAnswered,
 )
 from ..call.record import Call
-from ..guard import guarded
+from ..guard import guarded, observed
 from . import metric_fields
 from .listening import listener
 from .patches import MissingError, Patches
@@ -252,24 +252,21 @@ class _Session:
 
     def watching_tools(self, kwargs: dict[str, Any]) -> dict[str, Any]:
         """Return the arguments of ``perform_tool_executions`` with our callbacks chained in."""
-        started: Callable[[Any], Any] = kwargs["tool_execution_started_cb"]
-        completed: Callable[[Any], Any] = kwargs["tool_execution_completed_cb"]
         declared = kwargs["tool_ctx"].function_tools
 
-        def on_started(call: Any) -> Any:
-            with guarded("noting a tool"):
-                self.log.tool_called(call.call_id)
-            return started(call)
+        def on_started(wrapped: Any, _: Any, args: Any, given: Any) -> Any:
+            self.log.tool_called(args[0].call_id)
+            return wrapped(*args, **given)
 
-        def on_completed(output: Any) -> Any:
-            with guarded("noting the end of a tool"):
-                self._tool_completed(output, declared)
-            return completed(output)
+        def on_completed(wrapped: Any, _: Any, args: Any, given: Any) -> Any:
+            self._tool_completed(args[0], declared)
+            return wrapped(*args, **given)
 
+        started, completed = "tool_execution_started_cb", "tool_execution_completed_cb"
         return {
             **kwargs,
-            "tool_execution_started_cb": on_started,
-            "tool_execution_completed_cb": on_completed,
+            started: observed("noting a tool", kwargs[started], on_started),
+            completed: observed("noting the end of a tool", kwargs[completed], on_completed),
         }
 
     def _tool_completed(self, output: Any, declared: Mapping[str, Any]) -> None:

@@ -5,13 +5,12 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 
 from .. import semconv
 from ..call.record import Call
-from ..guard import guarded
+from ..guard import guarded, observed
 from .observer import Observer
 from .patches import Patches
 
@@ -82,15 +81,14 @@ def _noting_failure(
 ) -> Callable[[Any], Awaitable[Any]]:
     """Wrap one job's entrypoint so that the call knows when it raised."""
 
-    @functools.wraps(entrypoint)
-    async def observed(ctx: Any) -> Any:
+    async def note(wrapped: Any, _: Any, args: Any, kwargs: Any) -> Any:
         try:
-            return await entrypoint(ctx)
+            return await wrapped(*args, **kwargs)
         except Exception:
             call.failed = True
             raise
 
-    return observed
+    return observed("observing the entrypoint", entrypoint, note)
 
 
 def _kind_of(ctx: Any) -> str:

@@ -9,7 +9,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any, Final
 
-from ..guard import guarded
+from ..guard import contained
 
 _EVENT_SIGNATURE: Final = inspect.Signature(
     [inspect.Parameter("event", inspect.Parameter.POSITIONAL_OR_KEYWORD)]
@@ -23,11 +23,7 @@ def listener(name: str, handle: Callable[[Any], None]) -> Callable[[Any], None]:
         name: The event, for the log line of a failure.
         handle: Takes the event.
     """
-
-    def listen(event: Any) -> None:
-        with guarded(f"reading {name}"):
-            handle(event)
-
+    listen = contained(f"reading {name}")(handle)
     # livekit inspects a listener's signature at every emit: preset, it costs a third
     listen.__signature__ = _EVENT_SIGNATURE  # type: ignore[attr-defined]
     return listen

@@ -5,12 +5,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import wrapt
 
-Wrapper = Callable[[Callable[..., Any], Any, tuple[Any, ...], dict[str, Any]], Any]
+from ..guard import Wrapper, around
 
 
 class MissingError(Exception):
@@ -24,7 +23,7 @@ class Patches:
         self._undo: list[tuple[Any, str, Any]] = []
 
     def wrap(self, module: str, path: str, wrapper: Wrapper) -> None:
-        """Replace ``module.path`` by a wrapper around it.
+        """Replace ``module.path`` by a wrapper around it, whose failures stay in it.
 
         Raises:
             MissingError: If there is no such thing to replace.
@@ -33,7 +32,8 @@ class Patches:
             parent, attribute, original = wrapt.resolve_path(module, path)
         except (ImportError, AttributeError) as error:
             raise MissingError(f"{module} has no {path}") from error
-        setattr(parent, attribute, wrapt.FunctionWrapper(original, wrapper))
+        safe = around(f"observing {path}", wrapper)
+        setattr(parent, attribute, wrapt.FunctionWrapper(original, safe))
         self._undo.append((parent, attribute, original))
 
     @property

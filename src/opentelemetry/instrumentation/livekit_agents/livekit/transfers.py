@@ -5,12 +5,11 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import wrapt
 
-from ..guard import guarded
+from ..guard import contained, guarded
 from .observer import Observer
 from .patches import MissingError, Patches
 
@@ -31,19 +30,17 @@ def patch(patches: Patches, observer: Observer) -> list[str]:
                 observer.transferred()
         return result
 
-    def wrap_warm(_: Any = None) -> None:
-        with guarded("observing warm transfers"):
+    @contained("observing warm transfers")
+    def wrap_warm(_: object) -> None:
+        if patches.in_place:
             patches.wrap(_WARM, "WarmTransferTask._merge_calls", transferred)
 
     try:
         patches.wrap("livekit.api.sip_service", "SipService.transfer_sip_participant", transferred)
     except MissingError as error:
         return [str(error)]
-    if _WARM in sys.modules:
-        wrap_warm()
-    else:
-        # optional and slow to import: wrapped if the application wants it, while we are active
-        wrapt.register_post_import_hook(lambda _: wrap_warm() if patches.in_place else None, _WARM)
+    # optional and slow to import: wrapped if the application wants it, while we are active
+    wrapt.register_post_import_hook(wrap_warm, _WARM)
     return []
 
 

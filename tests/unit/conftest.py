@@ -1,0 +1,20 @@
+# Copyright The opentelemetry-instrumentation-livekit-agents Authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Failures of this package as its users meet them: logged, and raised to nobody."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from opentelemetry.instrumentation.livekit_agents import guard
+
+
+@pytest.fixture
+def production(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fail as in production; the places of other tests are forgotten."""
+    monkeypatch.setattr(guard, "_reported", set())
+    # not the variable itself: pytest sets it anew between the fixtures and the test
+    monkeypatch.setattr(guard, "os", SimpleNamespace(environ={}))
