@@ -6,14 +6,21 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
+from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
+from opentelemetry import trace
+from opentelemetry.instrumentation.livekit_agents import semconv, settings
 from opentelemetry.instrumentation.livekit_agents.providers.delivery import DeliveringSpanProcessor
 from opentelemetry.instrumentation.livekit_agents.providers.flush import Flush
+from opentelemetry.instrumentation.livekit_agents.providers.traces import Tracing
+from opentelemetry.instrumentation.livekit_agents.tracing.content import without_content
+from opentelemetry.instrumentation.livekit_agents.tracing.span_diet import SpanDiet
 
 
 class _Backend(SpanExporter):
@@ -137,3 +144,144 @@ def test_an_unsampled_span_is_neither_sent_nor_missed() -> None:
     delivery.force_flush()
     assert delivery.missing(first) == (0, 0)
     assert backend.names == []
+
+
+class _Failing:
+    """What stands below the processors, with one thing in it that raises."""
+
+    def __init__(self, backend: _Backend, **options: Any) -> None:
+        self.failures = 0
+        options = {"copy": lambda span: span, **options}
+        self.delivery = DeliveringSpanProcessor(backend, "backend", failed=self._count, **options)
+        self.provider = TracerProvider(shutdown_on_exit=False)
+        self.provider.add_span_processor(self.delivery)
+
+    def _count(self) -> None:
+        self.failures += 1
+
+
+def _fail_at(name: str) -> Callable[[ReadableSpan], ReadableSpan]:
+    def copy(span: ReadableSpan) -> ReadableSpan:
+        if span.name == name:
+            raise RuntimeError("this span cannot be copied")
+        return span
+
+    return copy
+
+
+@pytest.mark.usefixtures("production")
+def test_a_copy_that_fails_loses_one_span() -> None:
+    """The others of its batch are sent; it is counted once, and not as not delivered."""
+    backend = _Backend()
+    failing = _Failing(backend, copy=_fail_at("root"))
+    first, second = _two_calls(failing.provider)
+    failing.delivery.force_flush()
+    assert backend.names == ["child"] * 3
+    assert failing.failures == 2
+    assert failing.delivery.missing(first) == (0, 1)
+    assert failing.delivery.missing(second) == (0, 2)
+
+
+@pytest.mark.usefixtures("production")
+def test_a_copy_that_fails_after_its_call_was_closed_is_not_counted_twice() -> None:
+    """By then it was counted as not delivered."""
+    backend = _Backend()
+    backend.let_go.clear()
+    failing = _Failing(backend, copy=_fail_at("root"))
+    first, second = _two_calls(failing.provider)
+    assert failing.delivery.missing(first) == (2, 2)
+    assert failing.delivery.missing(second) == (3, 3)
+    backend.let_go.set()
+    failing.delivery.force_flush()
+    assert failing.failures == 0
+
+
+@pytest.mark.usefixtures("production")
+def test_a_span_whose_content_cannot_be_taken_off_is_not_sent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Not even as it is."""
+    backend = _Backend()
+    failing = _Failing(backend, copy=without_content)
+    monkeypatch.setattr(
+        "opentelemetry.instrumentation.livekit_agents.tracing.content.is_content",
+        lambda key: 1 / 0,
+    )
+    tracer = failing.provider.get_tracer("t")
+    tracer.start_span("with content", attributes={semconv.LK_USER_INPUT: "Zanzibar"}).end()
+    tracer.start_span("without").end()
+    failing.delivery.force_flush()
+    assert backend.names == ["without"]
+    assert failing.failures == 1
+
+
+class _FailingDiet(SpanDiet):
+    def __init__(self, at: str) -> None:
+        super().__init__()
+        self._at = at
+
+    def started(self, *args: Any) -> None:
+        assert self._at != "start"
+
+    def ended(self, span: ReadableSpan) -> ReadableSpan | None:
+        assert self._at != "end"
+        return span
+
+
+@pytest.mark.usefixtures("production")
+@pytest.mark.parametrize(("at", "sent"), [("start", 1), ("end", 0)])
+def test_an_error_at_a_span_s_start_or_end_is_seen_by_no_caller(at: str, sent: int) -> None:
+    """One at its end loses the span, which is counted; one at its start does not."""
+    backend = _Backend()
+    failing = _Failing(backend, diet=_FailingDiet(at))
+    failing.provider.get_tracer("t").start_span("span").end()
+    failing.delivery.force_flush()
+    assert len(backend.names) == sent
+    assert failing.failures == 1 - sent
+
+
+@pytest.mark.usefixtures("production")
+def test_a_held_span_that_cannot_be_sent_is_counted_and_the_next_one_sent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One that fails does not keep the rest of its call back."""
+    backend = _Backend()
+    failing = _Failing(backend, hold=True)
+    first, _ = _two_calls(failing.provider)
+    queue, queued = failing.delivery._batches.on_end, []
+
+    def on_end(span: ReadableSpan) -> None:
+        queued.append(span.name)
+        if len(queued) == 1:
+            raise RuntimeError("no room")
+        queue(span)
+
+    monkeypatch.setattr(failing.delivery._batches, "on_end", on_end)
+    assert failing.delivery.held is not None
+    failing.delivery.held.decide(first, keep=True)
+    failing.delivery.force_flush()
+    assert queued == ["child", "root"]
+    assert backend.names == ["root"]
+    assert failing.failures == 1
+    assert failing.delivery.missing(first) == (0, 1)
+
+
+@pytest.mark.usefixtures("production")
+def test_a_span_that_cannot_be_handed_over_is_counted() -> None:
+    """An error on the way to a provider that was set in mid-call reaches nobody."""
+    ours = TracerProvider(shutdown_on_exit=False)
+    theirs = TracerProvider(resource=Resource.get_empty(), shutdown_on_exit=False)
+    tracing = Tracing(ours, is_ours=True)
+    failures: list[int] = []
+    tracing.count_failed = failures.append
+    root = ours.get_tracer("t").start_span("root")
+    context = trace.set_span_in_context(root)
+    tracing.hand_over(
+        theirs,
+        settings.resolve({}),
+        trace_id=root.get_span_context().trace_id,
+        restore=_fail_at("root"),
+    )
+    ours.get_tracer("t").start_span("child", context).end()
+    root.end()
+    assert failures == [1]

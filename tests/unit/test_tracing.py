@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from contextvars import copy_context
 
+import pytest
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -226,3 +227,19 @@ def test_an_inert_processor_does_nothing() -> None:
     bench.enricher.active = False
     bench.start("user_turn").end()
     assert dict(bench.finished("user_turn")[0].attributes or {}) == {}
+
+
+@pytest.mark.usefixtures("production")
+def test_settings_that_cannot_be_read_end_no_span(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What starts and ends a span, which is the call, sees no error of an enrichment."""
+    bench = _Bench()
+    spans = [bench.start(name) for name in ("user_turn", "job_shutdown")]
+
+    def fail(*_: object) -> bool:
+        raise RuntimeError("no settings")
+
+    monkeypatch.setattr(Settings, "has", fail)
+    spans.append(bench.start("agent_turn"))
+    for span in spans:
+        span.end()
+    assert len(bench.exporter.get_finished_spans()) == 3

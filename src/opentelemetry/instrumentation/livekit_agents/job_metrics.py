@@ -82,9 +82,11 @@ class JobMetrics:
 
     def spans_lost(self, count: int) -> None:
         """Count spans that were not delivered."""
-        labels = (semconv.SIGNAL_TRACES, semconv.REASON_NOT_DELIVERED)
-        self._tally.record(semconv.M_TELEMETRY_DROPPED, count, labels)
-        self._relay.poke()
+        self._spans_dropped(count, semconv.REASON_NOT_DELIVERED)
+
+    def spans_failed(self, count: int) -> None:
+        """Count spans that were dropped because of an error of ours."""
+        self._spans_dropped(count, semconv.REASON_FAILED)
 
     def delivered(self, destination: str, success: bool) -> None:
         """Note how a delivery of spans went; it leaves with the next frame."""
@@ -103,6 +105,10 @@ class JobMetrics:
     def take_native(self, *, set_global: bool) -> None:
         """Relay what LiveKit and others record on the global provider, once there is one."""
         native_metrics.take(self._relay, set_global=set_global)
+
+    def _spans_dropped(self, count: int, reason: str) -> None:
+        self._tally.record(semconv.M_TELEMETRY_DROPPED, count, (semconv.SIGNAL_TRACES, reason))
+        self._relay.poke()
 
     def _open(self, call: Call, rows: list[Row]) -> None:
         self._if_lost[call.id] = rows if call.kind in self._counted_kinds else []

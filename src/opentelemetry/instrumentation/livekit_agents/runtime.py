@@ -334,6 +334,7 @@ class Runtime:
         self._job_metrics = JobMetrics(channel, resolved.counted_kinds, resolved.rules)
         self._calls.metrics = self._job_metrics
         if self._tracing is not None:
+            self._tracing.count_failed = self._job_metrics.spans_failed
             for delivery in self._tracing.deliveries:
                 delivery.told = self._job_metrics.delivered
         self._job_metrics.take_native(set_global=self.options.set_globals)

@@ -15,6 +15,7 @@ from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 
 from opentelemetry import trace
 
+from ..guard import contained
 from ..semconv import TELEMETRY_AUTO_VERSION
 from ..settings import Settings
 from ..tracing import langfuse
@@ -35,6 +36,8 @@ class Tracing:
         deliveries: One per destination that was set up here; none on a user's provider.
         enrichers: One per provider that spans of calls come from.
         problems: What could not be set up, in plain words.
+        count_failed: Called with the number of spans that were dropped because of an error of
+            ours; None as long as nobody counts.
     """
 
     provider: TracerProvider
@@ -42,6 +45,12 @@ class Tracing:
     deliveries: list[DeliveringSpanProcessor] = field(default_factory=list)
     enrichers: list[EnrichingSpanProcessor] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    count_failed: Callable[[int], None] | None = None
+
+    def failed(self) -> None:
+        """Count a span that was dropped because of an error of ours."""
+        if self.count_failed is not None:
+            self.count_failed(1)
 
     def enrich(self, provider: TracerProvider, settings: Settings) -> None:
         """Have the spans of a provider enriched."""
@@ -79,7 +88,7 @@ class Tracing:
         if not self.is_ours:
             return
         if trace_id is not None:
-            forwarding = _Forwarding(theirs, trace_id, provider.resource, restore)
+            forwarding = _Forwarding(theirs, trace_id, provider.resource, restore, self.failed)
             self.provider.add_span_processor(forwarding)
         for delivery in self.deliveries:
             if settings.destination_named:
@@ -104,12 +113,15 @@ class _Forwarding(SpanProcessor):
         trace_id: int,
         resource: Resource,
         restore: Callable[[ReadableSpan], ReadableSpan],
+        failed: Callable[[], None],
     ) -> None:
         self._processors = processors
         self._trace_id = trace_id
         self._resource = resource
         self._restore = restore
+        self._failed = failed
 
+    @contained("handing a span over", otherwise=lambda self, _: self._failed())
     def on_end(self, span: ReadableSpan) -> None:
         if span.context is None or span.context.trace_id != self._trace_id:
             return
@@ -188,6 +200,7 @@ def deliver(tracing: Tracing, provider: TracerProvider, settings: Settings) -> N
                 _copy_for(name, settings),
                 SpanDiet() if on_diet else None,
                 hold=settings.keep is not None,
+                failed=tracing.failed,
             )
             tracing.deliveries.append(delivery)
             provider.add_span_processor(delivery)

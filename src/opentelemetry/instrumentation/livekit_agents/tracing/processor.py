@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerPro
 from opentelemetry import trace
 
 from .. import semconv
-from ..guard import guarded
+from ..guard import contained, guarded
 from ..settings import Settings
 from . import call_trace, end_of_call, stt_request
 from .call_trace import CallTrace
@@ -42,27 +42,28 @@ class EnrichingSpanProcessor(SpanProcessor):
         self._awaited: dict[int, tuple[CallTrace, Context]] = {}
         self._stt_request = stt_request.SttRequest(provider, content=settings.content)
 
+    @contained("writing call attributes")
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Write the call's identity and the turn's index on a span that starts."""
         if not self.active:
             return
-        with guarded("writing call attributes"):
-            found = call_trace.find(parent_context)
-            if found is None:
-                return
-            native = _is_native(span)
-            if native:
-                _keep_live(found, span)
-                if span.name in _READ_AT_END:
-                    context = trace.set_span_in_context(span, parent_context)
-                    self._awaited[span.get_span_context().span_id] = (found, context)
-            if self._settings.has("attributes"):
-                attributes = found.attributes()
-                index = _turn_index(found, span, parent_context, native=native)
-                if index is not None:
-                    attributes[semconv.TURN_INDEX] = index
-                span.set_attributes(attributes)
+        found = call_trace.find(parent_context)
+        if found is None:
+            return
+        native = _is_native(span)
+        if native:
+            _keep_live(found, span)
+            if span.name in _READ_AT_END:
+                context = trace.set_span_in_context(span, parent_context)
+                self._awaited[span.get_span_context().span_id] = (found, context)
+        if self._settings.has("attributes"):
+            attributes = found.attributes()
+            index = _turn_index(found, span, parent_context, native=native)
+            if index is not None:
+                attributes[semconv.TURN_INDEX] = index
+            span.set_attributes(attributes)
 
+    @contained("reading a finished span")
     def on_end(self, span: ReadableSpan) -> None:
         """Make ``stt_request`` of a finished turn; sum the call up before its root ends."""
         if not self._awaited or span.name not in _READ_AT_END or span.context is None:
@@ -79,9 +80,11 @@ class EnrichingSpanProcessor(SpanProcessor):
                 # LiveKit ends the root right after this span: the last moment it can be written
                 end_of_call.write_summary(found, content=self._settings.content)
 
+    @contained("ending a span processor")
     def shutdown(self) -> None:
         """Do nothing: it holds nothing."""
 
+    @contained("flushing spans", otherwise=lambda *_: True)
     def force_flush(self, timeout_millis: int = 30000) -> bool:
         """Do nothing: it holds nothing."""
         return True
