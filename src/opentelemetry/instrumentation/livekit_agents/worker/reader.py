@@ -35,6 +35,7 @@ from opentelemetry.sdk.metrics.export import (
     Sum,
 )
 
+from ..guard import contained
 from .repair import FittingBounds, explicit_counts, fitting_bounds, is_per_call, unit_of
 from .rows import (
     Attributes,
@@ -94,6 +95,7 @@ class RowReader(MetricReader):
     def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
         """Do nothing: rows are taken for as long as their owner wants them."""
 
+    @contained("reading the metrics of others")
     def _receive_metrics(
         self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: Any
     ) -> None:

@@ -17,9 +17,12 @@ from typing import Any, Final
 from opentelemetry.sdk.metrics.export import ExponentialHistogramDataPoint
 from opentelemetry.sdk.metrics.view import (
     Aggregation,
+    DefaultAggregation,
     ExplicitBucketHistogramAggregation,
     View,
 )
+
+from ..guard import contained
 
 # Doubling seconds and quadrupling tokens are the steps of OpenTelemetry's GenAI conventions.
 _SECONDS: Final = tuple(0.01 * 2**step for step in range(14))
@@ -70,6 +73,7 @@ def unit_of(name: str, unit: str) -> str:
 
 
 @lru_cache(maxsize=1024)
+@contained("looking at an attribute", otherwise=lambda _: True)
 def is_per_call(key: str) -> bool:
     """Tell whether an attribute would make a series of every call: an id, a room, a person."""
     return (
@@ -82,6 +86,7 @@ def is_per_call(key: str) -> bool:
 class _NotPerCall(set[str]):
     """The keys of all attributes that do not tell calls apart."""
 
+    @contained("looking at an attribute", otherwise=lambda *_: False)
     def __contains__(self, key: object) -> bool:
         return isinstance(key, str) and not is_per_call(key)
 
@@ -96,12 +101,17 @@ def without_per_call_attributes() -> View:
     return View(instrument_name="*", attribute_keys=_NotPerCall())
 
 
+def _as_the_sdk_does(_: Aggregation, *args: Any, **kwargs: Any) -> Any:
+    return DefaultAggregation()._create_aggregation(*args, **kwargs)
+
+
 class FittingBounds(Aggregation):
     """Histograms with the bounds that their instrument advises, else with bounds that fit.
 
     Given to a reader as its preferred aggregation, it leaves alone what a view has decided.
     """
 
+    @contained("fitting bounds", otherwise=_as_the_sdk_does)
     def _create_aggregation(
         self,
         instrument: Any,
