@@ -292,14 +292,6 @@ def test_recognition_counts_in_milliseconds() -> None:
     }
 
 
-def test_the_cost_of_a_request_is_its_own() -> None:
-    """What a span cost, where that is known; the sum on the root is not counted again."""
-    said = mapped(finished("tts_request", {"agent.cost.dollars": 0.00045}))
-    assert json.loads(said["langfuse.observation.cost_details"]) == {"total": 0.00045}
-    root = mapped(finished("job_entrypoint", {"agent.session.cost": 0.03}))
-    assert "langfuse.observation.cost_details" not in root
-
-
 def test_when_an_answer_began() -> None:
     """LiveKit's own time without its quotes; else the request's start and the time to its first."""
     quoted = {"langfuse.observation.completion_start_time": '"2026-11-20T16:04:56.685531+00:00"'}

@@ -97,13 +97,22 @@ def test_a_recognisers_cost_waits_for_its_turn(trace: CallTrace) -> None:
 def test_what_has_no_price_is_counted_and_not_priced(trace: CallTrace) -> None:
     """Not at 0 and not by a guess; a call of nothing else has no cost that is known."""
     used = ModelUsed("llm", "initech", "mystery", {Usage.INPUT_TOKENS: 5.0})
-    span = request_span(trace, "id")
     prices = Pricing(OWN)
     assert prices.spend(trace, used) == Spent("llm", "initech", "mystery", None)
     prices.spend(trace, used)
     assert trace.call.costs.unpriced == {("llm", "initech", "mystery"): 2}
     assert not trace.call.costs.known
+
+
+def test_a_request_without_a_price_says_so(trace: CallTrace) -> None:
+    """Whoever reads the span can tell it from one whose cost came too late."""
+    span = request_span(trace, "id-1")
+    used = ModelUsed("llm", "initech", "mystery", {Usage.INPUT_TOKENS: 5.0}, request_id="id-1")
+    Pricing(OWN).spend(trace, used)
+    assert isinstance(span, ReadableSpan)
+    assert (span.attributes or {})["agent.unpriced_usage"] is True
     assert cost_on(span) is None
+    assert trace.requests == {}
 
 
 def test_what_costs_nothing_by_nature_is_not_counted(trace: CallTrace) -> None:

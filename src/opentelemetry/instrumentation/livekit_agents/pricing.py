@@ -38,13 +38,16 @@ class Pricing:
             return None
         model = (used.component, used.provider, used.model)
         costs = found.call.costs
+        span = found.take_request(used.request_id)
         if not isinstance(priced, Priced):
             costs.unpriced[model] += 1
+            if span is not None:
+                span.set_attribute(semconv.UNPRICED, True)
             return Spent(*model, None)
         costs.by_model[model] += priced.dollars
         if used.component == semconv.COMPONENT_STT:
             found.call.stt_dollars += priced.dollars
-        elif (span := found.take_request(used.request_id)) is not None:
+        elif span is not None:
             span.set_attribute(semconv.SPAN_COST, priced.dollars)
         return Spent(*model, priced.dollars)
 

@@ -26,7 +26,7 @@ LANGFUSE_MODEL: Final = "langfuse.observation.model.name"
 LANGFUSE_USAGE: Final = "langfuse.observation.usage_details"
 """JSON: whole numbers by kind; without ``total`` Langfuse adds up whatever it finds."""
 LANGFUSE_COST: Final = "langfuse.observation.cost_details"
-"""JSON: dollars by kind."""
+"""JSON: dollars by kind; ``total`` is what Langfuse adds up, over all observations of a trace."""
 LANGFUSE_COMPLETION_START: Final = "langfuse.observation.completion_start_time"
 """When the first of the answer came, ISO 8601."""
 LANGFUSE_INPUT: Final = "langfuse.observation.input"
@@ -59,6 +59,8 @@ USAGE_CHARACTERS: Final = "characters"
 USAGE_MILLISECONDS: Final = "audio_milliseconds"
 """Of speech that was recognised; no token, so not part of the total."""
 USAGE_TOTAL: Final = "total"
+COST_OTHER: Final = "other"
+"""Of a call's cost: what is on the span of no request."""
 
 # --- what a call's spans say -------------------------------------------------------------------
 

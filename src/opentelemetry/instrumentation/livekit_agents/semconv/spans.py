@@ -73,6 +73,8 @@ CALL_DTMF_COUNT: Final = "agent.call.dtmf.count"
 
 SPAN_COST: Final = "agent.cost.dollars"
 """On a span: what the request that it stands for cost. On the root: what the call cost."""
+UNPRICED: Final = "agent.unpriced_usage"
+"""On a request's span: true where no price is known for what it used."""
 COST_PREFIX: Final = "agent.cost."
 """On the root, followed by a component: dollars."""
 

@@ -21,6 +21,7 @@ from opentelemetry.trace import StatusCode
 
 from .. import semconv
 from .content import copy_of
+from .langfuse_cost import ObservationCosts
 from .span_diet import is_kept
 
 _Attributes = dict[str, Any]
@@ -55,10 +56,13 @@ def mapping(environment: str = "", release: str = "") -> Callable[[ReadableSpan]
 
     Content is what the span still carries of it: it is taken off before, where it is not wanted.
 
+    Spans have to come in the order in which they are sent, from one thread at a time.
+
     Args:
         environment: For every span. Default: the resource's ``deployment.environment.name``.
         release: For every span. Default: the resource's ``service.version``.
     """
+    costs = ObservationCosts()
 
     def copy(span: ReadableSpan) -> ReadableSpan:
         source = span.attributes or {}
@@ -73,6 +77,7 @@ def mapping(environment: str = "", release: str = "") -> Callable[[ReadableSpan]
         _say_level(attributes, span)
         _say_content(attributes)
         _say_request(attributes, span, source)
+        _say_cost(attributes, span, source, costs)
         return copy_of(span, attributes=attributes)
 
     return copy
@@ -136,7 +141,7 @@ def _say_content(attributes: _Attributes) -> None:
 
 
 def _say_request(attributes: _Attributes, span: ReadableSpan, source: Mapping[str, Any]) -> None:
-    """Say what a request used, what it cost and when its answer began."""
+    """Say what a request used and when its answer began."""
     usage, first_after_s = _usage(span, source)
     models = [attributes.pop(key) for key in semconv.LANGFUSE_READS_AS_MODEL if key in attributes]
     if models and usage:
@@ -147,10 +152,21 @@ def _say_request(attributes: _Attributes, span: ReadableSpan, source: Mapping[st
     if usage:
         attributes[semconv.LANGFUSE_TYPE] = semconv.LANGFUSE_GENERATION
         attributes[semconv.LANGFUSE_USAGE] = json.dumps(usage)
-    if (cost := attributes.get(semconv.SPAN_COST)) is not None:
-        attributes[semconv.LANGFUSE_COST] = json.dumps({semconv.USAGE_TOTAL: cost})
     if (began := _answer_began(attributes, span, first_after_s)) is not None:
         attributes[semconv.LANGFUSE_COMPLETION_START] = began
+
+
+def _say_cost(
+    attributes: _Attributes, span: ReadableSpan, source: Mapping[str, Any], costs: ObservationCosts
+) -> None:
+    if span.name == semconv.SPAN_JOB:
+        dollars = costs.of_root(source)
+    else:
+        # the cost of what was recognised comes with its seconds, or it has no price
+        estimated = semconv.LANGFUSE_MODEL in attributes and span.name != semconv.SPAN_STT_REQUEST
+        dollars = costs.of_request(source, estimated=estimated)
+    if dollars:
+        attributes[semconv.LANGFUSE_COST] = json.dumps(dollars)
 
 
 def _answer_began(attributes: _Attributes, span: ReadableSpan, after_s: float) -> str | None:

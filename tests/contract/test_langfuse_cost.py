@@ -1,0 +1,202 @@
+# Copyright The opentelemetry-instrumentation-livekit-agents Authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""What a call costs in Langfuse is what it costs everywhere else.
+
+Real workers and job processes take the calls.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections import defaultdict
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import offline
+from integration.agents.gate import Gate
+from integration.agents.run import run_agent
+from offline.received import ReceivedSpan
+from offline.receiver import OtlpReceiver
+
+pytestmark = pytest.mark.timeout(600)
+
+OURS = "OTEL_INSTRUMENTATION_LIVEKIT_AGENTS"
+COST = "langfuse.observation.cost_details"
+PRICES: dict[str, Any] = {
+    "tts": {"espeak-ng/*": {"per_character": 0.001}},
+    "stt": {"test/scripted": {"per_minute": 0.6}},
+}
+ROOMS = (
+    "spoken_turn",
+    "failing_tool",
+    "preemptive_generation",
+    "barge_in",
+    "false_interruption",
+    "closed_mid_speech",
+    "programmatic_interruption",
+    "text_only",
+    "realtime",
+    "realtime_barge_in",
+    "late_usage",
+    "changing_label",
+    "second_model",
+    "unheard_end",
+    "unpriced_model",
+)
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call: what Langfuse was sent of it, and what a plain destination was."""
+
+    sent: Sequence[ReceivedSpan]
+    native: Sequence[ReceivedSpan]
+
+    @property
+    def native_root(self) -> dict[str, Any]:
+        """The attributes of the root as every destination but Langfuse gets it."""
+        [root] = (span for span in self.native if span.name == "job_entrypoint")
+        return root.attributes
+
+    @property
+    def ledger(self) -> float:
+        """Dollars that the call cost."""
+        return float(self.native_root.get("agent.cost.dollars", 0.0))
+
+    @property
+    def root(self) -> dict[str, Any]:
+        """The attributes of Langfuse's root."""
+        [root] = (span for span in self.sent if not span.parent_span_id)
+        return root.attributes
+
+
+def take(
+    folder: Path, rooms: Sequence[str], prices: dict[str, Any], **more: str
+) -> dict[str, Call]:
+    """Have a worker take calls, with Langfuse beside a plain destination."""
+    path = folder / "prices.json"
+    path.write_text(json.dumps(prices))
+    folders = (Path(offline.__file__).parent.parent, Path(__file__).parent.parent)
+    with OtlpReceiver() as langfuse, ThreadPoolExecutor(1) as pool, Gate(500) as gate:
+        ending = pool.submit(
+            run_agent,
+            "scenarios_as_calls",
+            {
+                "OTEL_TRACES_EXPORTER": "langfuse,otlp",
+                "OTEL_EXPORTER_OTLP_ENDPOINT": "{endpoint}",
+                "OTEL_METRICS_EXPORTER": "none",
+                "LANGFUSE_PUBLIC_KEY": "pk-lf-1234567890",
+                "LANGFUSE_SECRET_KEY": "sk-lf-0987654321",
+                "LANGFUSE_BASE_URL": langfuse.endpoint,
+                f"{OURS}_FLUSH_TIMEOUT": "8",
+                f"{OURS}_PRICES": str(path),
+                "PYTHONPATH": os.pathsep.join(map(str, folders)),
+                "ROOMS": ",".join(rooms),
+                "GATE": str(gate.port),
+                **more,
+            },
+            timeout_s=590,
+        )
+        gate.wait_until_up()
+        gate.take_calls()
+    run = ending.result()
+    sent, native = _by_call(langfuse.spans), _by_call(run.spans)
+    job_of = dict(line.split()[1:] for line in run.stdout.splitlines() if line.startswith("JOB "))
+    return {room: Call(sent[job_of[room]], native[job_of[room]]) for room in rooms}
+
+
+def _by_call(spans: Sequence[ReceivedSpan]) -> dict[str, list[ReceivedSpan]]:
+    calls: defaultdict[str, list[ReceivedSpan]] = defaultdict(list)
+    for span in spans:
+        calls[str(span.attributes["session.id"])].append(span)
+    return calls
+
+
+def cost_of(observation: ReceivedSpan) -> float | None:
+    """Return what Langfuse takes an observation's cost to be; None: it uses a table of its own.
+
+    ``OtelIngestionProcessor.extractCostDetails`` and ``IngestionService.calculateUsageCosts``.
+    """
+    given = json.loads(observation.attributes.get(COST, "{}"))
+    return float(given["total"]) if given else None
+
+
+def summed(call: Call) -> float:
+    """Return what Langfuse shows for the trace, and for the session."""
+    return math.fsum(cost_of(observation) or 0.0 for observation in call.sent)
+
+
+_CASES: dict[str, tuple[tuple[str, ...], dict[str, Any], dict[str, str]]] = {
+    "models": (ROOMS, PRICES, {}),
+    "flat prices too": (
+        ("spoken_turn", "text_only", "realtime", "unheard_end"),
+        {**PRICES, "flat": {"per_call": 0.25, "per_minute": 0.06}},
+        {},
+    ),
+    "all spans, at hang-up": (
+        ("spoken_turn", "failing_tool", "realtime_barge_in", "late_usage"),
+        PRICES,
+        {f"{OURS}_DISABLED_PARTS": "span_diet", f"{OURS}_KEEP_CALLS": "ratio=1"},
+    ),
+}
+
+
+@pytest.fixture(scope="module", params=_CASES)
+def calls(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Call]:
+    """Calls of all kinds; some with prices by the minute; some whose spans wait for a decision."""
+    rooms, prices, more = _CASES[request.param]
+    return take(tmp_path_factory.mktemp("prices"), rooms, prices, **more)
+
+
+def test_langfuse_adds_up_to_what_the_call_cost(calls: dict[str, Call]) -> None:
+    """Once, not twice, in every kind of call.
+
+    As Langfuse's ``IngestionService.calculateUsageCosts`` (worker/src/services/IngestionService/
+    index.ts) takes the cost of an observation, and as its event-query-builder.ts adds up those of
+    a trace: ``sum(total_cost)``.
+    """
+    added = {room: summed(call) for room, call in calls.items()}
+    assert added == {room: pytest.approx(call.ledger, abs=1e-9) for room, call in calls.items()}
+    assert {room for room, call in calls.items() if not call.ledger} <= {"unpriced_model"}
+
+
+def test_langfuse_is_left_to_price_only_what_has_no_price_here(calls: dict[str, Call]) -> None:
+    """Its own table would add to a call's cost what the root has said, or what is in no cost."""
+    left = {
+        (room, span.name)
+        for room, call in calls.items()
+        for span in call.sent
+        if "langfuse.observation.model.name" in span.attributes and cost_of(span) is None
+    }
+    assert left == {(room, "llm_request") for room in calls if room == "unpriced_model"}
+
+
+def test_the_root_says_only_what_no_other_observation_says(calls: dict[str, Call]) -> None:
+    """Flat prices, and what was used without a span to say it; nothing where that is nothing."""
+    beyond_flat = set()
+    for room, call in calls.items():
+        said = json.loads(call.root.get(COST, "{}"))
+        assert said in ({}, {"other": said.get("total"), "total": said.get("total")})
+        rest = said.get("total", 0.0) - call.native_root.get("agent.cost.other", 0.0)
+        assert rest > -1e-9
+        if rest > 1e-9:
+            beyond_flat.add(room)
+    assert beyond_flat >= calls.keys() & {
+        # what was recognised for no words
+        *("false_interruption", "unheard_end"),
+        # what transcribes beside a realtime model, and usage that comes when its span has ended
+        *("realtime", "realtime_barge_in", "late_usage"),
+    }
+    assert beyond_flat.isdisjoint(
+        {"spoken_turn", "failing_tool", "text_only", "changing_label", "second_model"}
+    )
