@@ -1,7 +1,7 @@
 # Copyright The opentelemetry-instrumentation-livekit-agents Authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""What a call costs in Langfuse is what it costs everywhere else.
+"""What a call costs in Langfuse is what it costs everywhere else; its labels are the last ones.
 
 Real workers and job processes take the calls.
 """
@@ -200,3 +200,48 @@ def test_the_root_says_only_what_no_other_observation_says(calls: dict[str, Call
     assert beyond_flat.isdisjoint(
         {"spoken_turn", "failing_tool", "text_only", "changing_label", "second_model"}
     )
+
+
+# --- labels ------------------------------------------------------------------------------------
+
+METADATA = "langfuse.trace.metadata."
+TAGS = ("receptionist", "production", "intent:complaint")
+
+
+@pytest.fixture(scope="module")
+def relabelled(tmp_path_factory: pytest.TempPathFactory) -> Call:
+    """A call whose label is another in each of its turns, and another still at its end."""
+    [call] = take(tmp_path_factory.mktemp("prices"), ["changing_label"], PRICES).values()
+    return call
+
+
+def test_a_label_that_changes_stands_as_one_tag(relabelled: Call) -> None:
+    """The last.
+
+    Langfuse 3 merges the tags of all observations of a trace (``overwriteObject`` in
+    worker/src/services/IngestionService/utils.ts), Langfuse 4 takes those of whichever was stored
+    last, and of those of a session the union (``EVENTS_AGGREGATION_FIELDS.tags`` and
+    ``EVENTS_SESSION_AGGREGATION_FIELDS.trace_tags`` in event-query-builder.ts).
+    """
+    tags = [span.attributes.get("langfuse.trace.tags", []) for span in relabelled.sent]
+    assert {tag for each in tags for tag in each} == set(TAGS)
+    # whichever is stored last
+    assert {tuple(each) for each in tags if each} == {TAGS}
+
+
+def test_a_label_that_changes_is_in_the_metadata_of_its_trace_as_the_last(relabelled: Call) -> None:
+    """And in that of each observation as it was then.
+
+    Langfuse 3 merges the metadata that observations have for their trace in the order in which
+    these started (``IngestionService.mergeTraceRecords``); Langfuse 4 takes the root's.
+    """
+    merged = {}
+    for span in sorted(relabelled.sent, key=lambda span: span.start_ns):
+        merged |= {key: value for key, value in span.attributes.items() if key.startswith(METADATA)}
+    assert merged[f"{METADATA}intent"] == "complaint"
+    assert relabelled.root[f"{METADATA}intent"] == "complaint"
+    requests = sorted(
+        (span for span in relabelled.sent if span.name == "llm_request"), key=lambda s: s.start_ns
+    )
+    then = [span.attributes["langfuse.observation.metadata.intent"] for span in requests]
+    assert then == ["booking", "billing"]

@@ -20,7 +20,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.trace import Status, StatusCode
+from opentelemetry.trace import NonRecordingSpan, SpanContext, Status, StatusCode, TraceFlags
 
 from opentelemetry import trace
 from opentelemetry.instrumentation.livekit_agents import semconv
@@ -39,11 +39,14 @@ def finished(
     scope: str = LIVEKIT,
     resource: Mapping[str, str] | None = None,
     status: Status | None = None,
+    child: bool = False,
 ) -> ReadableSpan:
     exporter = InMemorySpanExporter()
     provider = TracerProvider(resource=Resource(dict(resource or {})), shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    span = provider.get_tracer(scope).start_span(name, attributes=dict(attributes or {}))
+    parent = SpanContext(1, 2, is_remote=False, trace_flags=TraceFlags(TraceFlags.SAMPLED))
+    context = trace.set_span_in_context(NonRecordingSpan(parent)) if child else None
+    span = provider.get_tracer(scope).start_span(name, context, attributes=dict(attributes or {}))
     if status is not None:
         span.set_status(status)
     span.end()
@@ -58,30 +61,57 @@ def mapped(span: ReadableSpan, environment: str = "", release: str = "") -> dict
 # --- every span --------------------------------------------------------------------------------
 
 
+_IDENTITY = {**CALL, "user.id": "u1", "tenant.id": "t1", "agent.label.intent": "billing"}
+_SAID_EVERYWHERE = {
+    "langfuse.session.id": "AJ_1",
+    "langfuse.user.id": "u1",
+    "langfuse.trace.name": "receptionist",
+    "langfuse.environment": "production",
+    "langfuse.release": "7",
+    "langfuse.trace.metadata.agent_name": "receptionist",
+    "langfuse.trace.metadata.call_kind": "production",
+    "langfuse.trace.metadata.tenant_id": "t1",
+    "langfuse.observation.level": "DEFAULT",
+}
+
+
 def test_every_copy_says_to_which_call_it_belongs() -> None:
-    """Session, user, tags, environment, release, trace name, and what can be searched for."""
-    identity = {**CALL, "user.id": "u1", "tenant.id": "t1", "agent.label.intent": "billing"}
+    """Session, user, environment, release, trace name, and what can be searched for.
+
+    A label is the observation's own: the trace may have another by the end.
+    """
     said = mapped(
         finished(
             "agent_turn",
-            {**identity, "agent.turn.index": 3},
+            {**_IDENTITY, "agent.turn.index": 3},
             resource={"deployment.environment.name": "production", "service.version": "7"},
+            child=True,
         )
     )
     assert {key: value for key, value in said.items() if key.startswith("langfuse.")} == {
-        "langfuse.session.id": "AJ_1",
-        "langfuse.user.id": "u1",
-        "langfuse.trace.name": "receptionist",
-        "langfuse.trace.tags": ("receptionist", "production", "intent:billing"),
-        "langfuse.environment": "production",
-        "langfuse.release": "7",
-        "langfuse.trace.metadata.agent_name": "receptionist",
-        "langfuse.trace.metadata.call_kind": "production",
-        "langfuse.trace.metadata.tenant_id": "t1",
-        "langfuse.trace.metadata.intent": "billing",
+        **_SAID_EVERYWHERE,
         "langfuse.observation.metadata.turn_index": "3",
+        "langfuse.observation.metadata.intent": "billing",
         "langfuse.observation.type": "agent",
-        "langfuse.observation.level": "DEFAULT",
+    }
+
+
+@pytest.mark.parametrize(("name", "child"), [("job_entrypoint", True), ("agent_session", False)])
+def test_the_root_says_what_the_trace_is(name: str, child: bool) -> None:
+    """Its tags and labels, in the job's root and in a session's that has no job."""
+    said = mapped(
+        finished(
+            name,
+            _IDENTITY,
+            resource={"deployment.environment.name": "production", "service.version": "7"},
+            child=child,
+        )
+    )
+    assert {key: value for key, value in said.items() if key.startswith("langfuse.")} == {
+        **_SAID_EVERYWHERE,
+        "langfuse.trace.tags": ("receptionist", "production", "intent:billing"),
+        "langfuse.trace.metadata.intent": "billing",
+        "langfuse.observation.type": "span",
     }
 
 

@@ -6,6 +6,11 @@
 Left to itself Langfuse takes every span that names a model for a generation, estimates the usage
 of those that have none, and adds token counts up that contain each other. So each copy says what
 it is, and only a request that reported its usage keeps its model.
+
+Of the tags of a trace's observations Langfuse 3 makes one list, and Langfuse 4 takes those of
+whichever it stored last; of their metadata for the trace, Langfuse 3 keeps what the observation
+that started last has. So tags, and labels, which can change within a call, are given to the trace
+by its root alone, which has the last word.
 """
 
 from __future__ import annotations
@@ -72,7 +77,7 @@ def mapping(environment: str = "", release: str = "") -> Callable[[ReadableSpan]
             if not key.startswith(semconv.LANGFUSE_READS_AS_USAGE)
         }
         attributes |= _of_every_span(span, source, environment, release)
-        attributes |= _searchable(source)
+        attributes |= _searchable(span, source)
         attributes[semconv.LANGFUSE_TYPE] = _TYPES.get(span.name, semconv.LANGFUSE_SPAN)
         _say_level(attributes, span)
         _say_content(attributes)
@@ -93,11 +98,15 @@ def _of_every_span(
         semconv.LANGFUSE_SESSION_ID: source.get(semconv.SESSION_ID),
         semconv.LANGFUSE_USER_ID: source.get(semconv.USER_ID),
         semconv.LANGFUSE_TRACE_NAME: name,
-        semconv.LANGFUSE_TAGS: _tags(name, source),
+        semconv.LANGFUSE_TAGS: _tags(name, source) if _is_root(span) else (),
         semconv.LANGFUSE_ENVIRONMENT: _environment(environment or next(named, "")),
         semconv.LANGFUSE_RELEASE: release or resource.get(semconv.SERVICE_VERSION),
     }
     return {key: value for key, value in said.items() if value}
+
+
+def _is_root(span: ReadableSpan) -> bool:
+    return span.parent is None or span.name == semconv.SPAN_JOB
 
 
 def _tags(name: str, source: Mapping[str, Any]) -> tuple[str, ...]:
@@ -117,12 +126,13 @@ def _environment(name: str) -> str:
     return plain.removeprefix("langfuse").lstrip("-_")[:_LONGEST_ENVIRONMENT]
 
 
-def _searchable(source: Mapping[str, Any]) -> _Attributes:
+def _searchable(span: ReadableSpan, source: Mapping[str, Any]) -> _Attributes:
+    prefix = semconv.LANGFUSE_TRACE_METADATA if _is_root(span) else semconv.LANGFUSE_METADATA
     found = {theirs: str(source[ours]) for ours, theirs in _SEARCHABLE.items() if ours in source}
     for key, value in source.items():
         if key.startswith(semconv.LABEL_PREFIX):
             label = key.removeprefix(semconv.LABEL_PREFIX).replace(".", "_")
-            found[f"{semconv.LANGFUSE_TRACE_METADATA}{label}"] = str(value)
+            found[f"{prefix}{label}"] = str(value)
     return found
 
 
