@@ -37,6 +37,7 @@ class OtlpBackend:
         user: The first half of its key.
         password: The second half.
         headers: Headers that each request has to have, with these values.
+        pages: What it answers to GET, by the path; no key is asked for.
 
     Attributes:
         basic_auth: What ``Authorization: Basic`` has to be followed by.
@@ -44,11 +45,18 @@ class OtlpBackend:
     """
 
     def __init__(
-        self, prefix: str, user: str, password: str, headers: Mapping[str, str] | None = None
+        self,
+        prefix: str,
+        user: str,
+        password: str,
+        headers: Mapping[str, str] | None = None,
+        *,
+        pages: Mapping[str, bytes] | None = None,
     ) -> None:
         self.prefix = prefix
         self.basic_auth = base64.b64encode(f"{user}:{password}".encode()).decode()
         self.refused: list[str] = []
+        self.pages = dict(pages or {})
         self._headers = {"Authorization": f"Basic {self.basic_auth}", **(headers or {})}
         self._changed = threading.Condition()
         self._spans: list[ReceivedSpan] = []
@@ -134,6 +142,13 @@ class OtlpBackend:
                 self.send_header("Content-Type", _PROTOBUF)
                 self.send_header("Content-Length", "0")
                 self.end_headers()
+
+            def do_GET(self) -> None:
+                page = backend.pages.get(self.path)
+                self.send_response(HTTPStatus.NOT_FOUND if page is None else HTTPStatus.OK)
+                self.send_header("Content-Length", str(len(page or b"")))
+                self.end_headers()
+                self.wfile.write(page or b"")
 
             def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
                 """Keeps the terminal for the tests."""

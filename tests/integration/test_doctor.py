@@ -54,8 +54,16 @@ class Report:
 
     def of(self, check: str) -> tuple[str, str, str]:
         """The status, finding and remedy of a check that says one thing."""
-        (verdict,) = (one for one in self.verdicts if one["check"] == check)
-        return verdict["status"], verdict["finding"], verdict["remedy"]
+        (verdict,) = self.all_of(check)
+        return verdict
+
+    def all_of(self, check: str) -> list[tuple[str, str, str]]:
+        """The status, finding and remedy of each thing that a check says."""
+        return [
+            (verdict["status"], verdict["finding"], verdict["remedy"])
+            for verdict in self.verdicts
+            if verdict["check"] == check
+        ]
 
 
 def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -264,11 +272,16 @@ def test_nobody_there_and_no_such_host() -> None:
 # --- keys and regions --------------------------------------------------------------------------
 
 
+HEALTH = "/api/public/health"
+
+
 @pytest.fixture(scope="module")
 def langfuse() -> Iterator[OtlpBackend]:
     """A stand-in for Langfuse in one region: keys of another are not known to it."""
     header = {"x-langfuse-ingestion-version": "4"}
-    with OtlpBackend("/api/public/otel", "pk-lf-of-the-eu", "sk-lf-of-the-eu", header) as backend:
+    keys = "pk-lf-of-the-eu", "sk-lf-of-the-eu"
+    pages = {HEALTH: b'{"status":"OK","version":"4.16.0"}'}
+    with OtlpBackend("/api/public/otel", *keys, header, pages=pages) as backend:
         yield backend
 
 
@@ -305,8 +318,29 @@ def test_langfuse_by_name(langfuse: OtlpBackend) -> None:
     """The right keys in the right region: a span arrives."""
     report = doctor(**langfuse_variables(langfuse, "sk-lf-of-the-eu"))
     assert report.exit_status == 0
-    assert report.of("traces")[0] == "ok"
+    (sent, version) = report.all_of("traces")
+    assert sent[0] == "ok"
+    assert version == (
+        "ok",
+        f"{langfuse.origin}{HEALTH}: Langfuse 4.16.0 shows tokens and cost as they are sent",
+        "",
+    )
     langfuse.wait_for(lambda backend: bool(backend.spans), 5)
+
+
+def test_langfuse_that_is_too_old(langfuse: OtlpBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes the span, and would show no cost: that is a problem, and what to do is said."""
+    monkeypatch.setitem(langfuse.pages, HEALTH, b'{"status":"OK","version":"3.140.0"}')
+    report = doctor(**langfuse_variables(langfuse, "sk-lf-of-the-eu"))
+    assert report.exit_status == 1
+    (sent, version) = report.all_of("traces")
+    assert sent[0] == "ok"
+    assert version == (
+        "problem",
+        f"{langfuse.origin}{HEALTH}: Langfuse 3.140.0 ignores cost as it is sent: calls have their "
+        "tokens there, at the prices of its own table, and no cost of speech or by the minute",
+        "upgrade the server to 3.141.0 or newer",
+    )
 
 
 def test_langfuse_wrong_key_or_region(langfuse: OtlpBackend) -> None:

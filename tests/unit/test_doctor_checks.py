@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,6 +20,7 @@ from opentelemetry.instrumentation.livekit_agents import settings
 from opentelemetry.instrumentation.livekit_agents.cli.checks import (
     content,
     destinations,
+    langfuse,
     prices,
     scrape,
     variables,
@@ -250,6 +252,72 @@ def test_what_an_answer_means(target: Destination, answer: Answer, status: str, 
     assert words in verdict.finding
     assert verdict.finding.startswith(str(target))
     assert bool(verdict.remedy) == (status != "ok")
+
+
+# --- the version of a Langfuse server ------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "words"),
+    [
+        (b'{"status":"OK","version":"4.16.0"}', "ok", "4.16.0 shows tokens and cost"),
+        (b'{"status":"OK","version":"3.141.0"}', "ok", "3.141.0 shows tokens and cost"),
+        (b'{"version":"v4.0.0-rc.1"}', "ok", "v4.0.0-rc.1 shows tokens and cost"),
+        (b'{"version":"3.140.0"}', "problem", "3.140.0 ignores cost as it is sent: calls have the"),
+        (b'{"version":"3.125.0"}', "problem", "3.125.0 ignores cost as it is sent: calls have the"),
+        (b'{"version":"3.124.1"}', "problem", "3.124.1 ignores tokens and cost as they are sent"),
+        (b'{"version":"2.95.11"}', "problem", "2.95.11 ignores tokens and cost as they are sent"),
+        (b'{"version":null}', "warning", "answers 200 without a version; Langfuse before 3.141.0"),
+        (b"[]", "warning", "answers 200 without a version; Langfuse before 3.141.0"),
+        (b"<html>", "warning", "answers 200 without a version; Langfuse before 3.141.0"),
+    ],
+)
+def test_what_a_version_of_langfuse_shows(
+    scraped: ThreadingHTTPServer, body: bytes, status: str, words: str
+) -> None:
+    """Plainly what is missing, and the oldest version that shows it all."""
+    scraped.body = body  # type: ignore[attr-defined]
+    base = f"http://127.0.0.1:{scraped.server_port}/below/a/path"
+    verdict = langfuse.check_version(setup_of(langfuse_at(base)))
+    assert verdict.status == status
+    assert verdict.finding.startswith(f"{base}/api/public/health: ")
+    assert words in verdict.finding
+    remedies = {
+        "ok": "",
+        "problem": "upgrade the server to 3.141.0 or newer",
+        "warning": "look that the server is 3.141.0 or newer",
+    }
+    assert verdict.remedy == remedies[status]
+
+
+def test_a_langfuse_that_does_not_say_its_version() -> None:
+    """A gateway in front of it may keep that to itself."""
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    verdict = langfuse.check_version(setup_of(langfuse_at(f"http://127.0.0.1:{port}")))
+    assert verdict == warning(
+        f"http://127.0.0.1:{port}/api/public/health: does not answer (ConnectionError); Langfuse "
+        "before 3.141.0 ignores what calls cost",
+        "look that the server is 3.141.0 or newer",
+    )
+
+
+def test_a_server_without_the_path_may_be_too_old() -> None:
+    """The version that is named is one that shows all that it is sent."""
+    target = Destination("langfuse", "LANGFUSE_BASE_URL", "https://langfuse.example.com", "http")
+    assert explain(target, "TRACES", Answer(status=404), setup_of()).remedy == (
+        "write LANGFUSE_BASE_URL without a path of its API; a server of your own has to be 3.141.0 "
+        "or newer"
+    )
+
+
+def langfuse_at(base: str) -> dict[str, str]:
+    return {
+        "OTEL_TRACES_EXPORTER": "langfuse",
+        "LANGFUSE_BASE_URL": base,
+        "LANGFUSE_PUBLIC_KEY": "pk-lf-1234567890",
+        "LANGFUSE_SECRET_KEY": "sk-lf-0987654321",
+    }
 
 
 class _Exporter:

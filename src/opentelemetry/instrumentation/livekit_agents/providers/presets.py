@@ -39,13 +39,15 @@ LANGFUSE_ENVIRONMENT: Final = "LANGFUSE_TRACING_ENVIRONMENT"
 LANGFUSE_RELEASE: Final = "LANGFUSE_RELEASE"
 LANGFUSE_EU: Final = "https://cloud.langfuse.com"
 LANGFUSE_US: Final = "https://us.cloud.langfuse.com"
+LANGFUSE_PATH: Final = "/api/public/otel"
+LANGFUSE_OLDEST: Final = "3.141.0"
+"""The oldest server that reads tokens and cost as they are sent there."""
 
 GRAFANA_ENDPOINT: Final = "GRAFANA_CLOUD_OTLP_ENDPOINT"
 GRAFANA_INSTANCE_ID: Final = "GRAFANA_CLOUD_INSTANCE_ID"
 GRAFANA_API_KEY: Final = "GRAFANA_CLOUD_API_KEY"
 _GATEWAY: Final = "https://otlp-gateway-<zone>.grafana.net/otlp"
 
-_LANGFUSE_PATH: Final = "/api/public/otel"
 _PACKAGE: Final = "opentelemetry-instrumentation-livekit-agents"
 
 
@@ -152,15 +154,15 @@ def _langfuse(environ: Mapping[str, str]) -> Target:
         base,
         f"{LANGFUSE_EU} (EU), {LANGFUSE_US} (US) or the address of your own server",
     )
-    at, _, rest = base.partition(_LANGFUSE_PATH)
+    at, _, rest = base.partition(LANGFUSE_PATH)
     if rest or at != base:
         raise PresetError(
-            f"{variable}={base}: the path {_LANGFUSE_PATH}/v1/traces is added to it, nothing is "
+            f"{variable}={base}: the path {LANGFUSE_PATH}/v1/traces is added to it, nothing is "
             f"sent there; write {variable}={at}"
         )
     return Target(
         variable,
-        f"{base}{_LANGFUSE_PATH}/v1/traces",
+        f"{base}{LANGFUSE_PATH}/v1/traces",
         {
             "authorization": _basic(public, secret),
             "x-langfuse-ingestion-version": "4",

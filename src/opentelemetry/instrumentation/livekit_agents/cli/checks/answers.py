@@ -34,7 +34,7 @@ def backend_of(target: Destination) -> str:
     if target.entry_point in presets.NAMES:
         return target.entry_point
     host, _ = host_and_port(target)
-    if host.endswith("langfuse.com") or "/api/public/otel" in target.address:
+    if host.endswith("langfuse.com") or presets.LANGFUSE_PATH in target.address:
         return presets.LANGFUSE
     return presets.GRAFANA_CLOUD if host.endswith(".grafana.net") else ""
 
@@ -147,9 +147,9 @@ def _right_path(target: Destination, signal: str, path: str) -> str:
     if backend == presets.LANGFUSE:
         return (
             f"write {presets.LANGFUSE_ADDRESSES[0]} without a path of its API; a server of your "
-            "own has to be 3.22.0 or newer"
+            f"own has to be {presets.LANGFUSE_OLDEST} or newer"
             if target.entry_point == backend
-            else f"write https://<host>/api/public/otel into {target.variable}"
+            else f"write https://<host>{presets.LANGFUSE_PATH} into {target.variable}"
         )
     if backend == presets.GRAFANA_CLOUD:
         return f"write https://otlp-gateway-<zone>.grafana.net/otlp into {target.variable}"

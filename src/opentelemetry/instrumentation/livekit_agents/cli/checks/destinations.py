@@ -17,10 +17,10 @@ from opentelemetry.sdk.metrics.export import AggregationTemporality
 from ...providers import exporters, presets
 from ...providers.exporters import Destination, ExporterError
 from ...worker_metrics import PROMETHEUS
-from . import sending
+from . import langfuse, sending
 from .answers import OWN_ENDPOINT, backend_of, explain, host_and_port
 from .imported import Worker
-from .verdict import Setup, Verdict, ok, problem, split, warning
+from .verdict import Setup, Status, Verdict, ok, problem, split, warning
 
 _SIGNAL_PATH: Final = re.compile("/v1/(traces|metrics|logs)")
 _PREFERENCE: Final = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE"
@@ -34,7 +34,10 @@ def check_traces(setup: Setup) -> Iterator[Verdict]:
         yield from _own_destinations(setup.worker, setup)
         return
     for name in setup.settings.trace_exporters:
-        yield _checked(name, "TRACES", setup)
+        verdict = _checked(name, "TRACES", setup)
+        yield verdict
+        if name == presets.LANGFUSE and verdict.status is not Status.PROBLEM:
+            yield langfuse.check_version(setup)
     if not setup.settings.trace_exporters:
         yield _nowhere("TRACES", "exported", setup)
 
