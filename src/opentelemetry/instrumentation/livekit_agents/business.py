@@ -29,22 +29,19 @@ ValueError, and so does any other value that is refused.
 
 from __future__ import annotations
 
-import inspect
-import logging
-import os
 from collections.abc import Collection, Mapping
-from typing import Final, cast
+from typing import Final
 
 from . import semconv
 from .call.currencies import CURRENCIES
 from .call.declarations import Conversion, Declarations
 from .call.events import Labelled, Measured, Rated
+from .call.plain_values import any_text, is_empty, plain_text, safe_repr
 from .call.summary import CallStart, CallSummary, Tool, Turn
 from .hooks import on_call_end, on_call_start, on_tool, on_turn
-from .semconv import Metric
-from .tracing import call_trace
-from .tracing.call_trace import CallTrace
+from .tracing.call_trace import find as find_call_trace
 from .tracked_tool import tracked_tool
+from .validation import amount_of, bounded_number, contained, member, pair_of, refuse
 
 __all__ = [
     "CallStart",
@@ -72,8 +69,6 @@ __all__ = [
     "user",
 ]
 
-_logger = logging.getLogger("opentelemetry.instrumentation.livekit_agents")
-
 declared: Final = Declarations()
 """What this process's application declared."""
 
@@ -93,8 +88,9 @@ def declare_outcomes(*names: str, default: str = "") -> None:
     Raises:
         ValueError: If a name is none.
     """
-    declared.add_outcomes([*names, *([default] if default else [])])
-    declared.default_outcome = default or declared.default_outcome
+    defaults = [] if is_empty(default) else [default]
+    declared.add_outcomes([*names, *defaults])
+    declared.default_outcome = plain_text(default) or declared.default_outcome
 
 
 def declare_conversion(name: str, *, outcome: str = "", description: str = "") -> None:
@@ -145,7 +141,7 @@ def declare_counter(
     Raises:
         ValueError: If a name is none or taken, or values are no closed set.
     """
-    _declare_kpi("counter", name, unit, description, (), labels or {})
+    declared.add_kpi("counter", name, unit=unit, description=description, labels=labels)
 
 
 def declare_histogram(
@@ -169,26 +165,15 @@ def declare_histogram(
         ValueError: If a name is none or taken, the bounds do not rise, or values are no closed
             set.
     """
-    _declare_kpi("histogram", name, unit, description, tuple(bounds), labels or {})
-
-
-def _declare_kpi(
-    kind: str,
-    name: str,
-    unit: str,
-    description: str,
-    bounds: tuple[float, ...],
-    labels: Mapping[str, Collection[str]],
-) -> None:
-    own = f"{semconv.OWN_PREFIX}{name}"
     declared.add_kpi(
-        Metric(own, kind, unit, (semconv.L_AGENT, *labels), description, bounds), labels
+        "histogram", name, unit=unit, description=description, labels=labels, bounds=bounds
     )
 
 
 # --- said in a call ----------------------------------------------------------------------------
 
 
+@contained
 def outcome(name: str, reason: str = "") -> None:
     """Say how the call ended; the last word counts, and goes before every rule.
 
@@ -196,14 +181,21 @@ def outcome(name: str, reason: str = "") -> None:
         name: One of the outcomes that were declared, or that LiveKit can tell.
         reason: Why. It is content: on the root span if content is captured, never a label.
     """
-    if found := call_trace.find():
-        if name == semconv.OUTCOME_CRASHED or not _is_one_of(name, found.declared.all_outcomes):
-            hint = f"business.declare_outcomes({name!r})"
-            _refuse(found, f"outcome {name!r} was not declared", hint)
-            name = semconv.OTHER
-        found.call.worth.outcome, found.call.worth.reason = name, reason
+    if not (call_trace := find_call_trace()):
+        return
+    known = member(name, call_trace.declared.all_outcomes)
+    if known is None or known == semconv.OUTCOME_CRASHED:
+        shown = safe_repr(name)
+        hint = f"business.declare_outcomes({shown})"
+        refuse(call_trace, "outcome", f"outcome {shown} was not declared", hint)
+        known = semconv.OTHER
+    why = "" if is_empty(reason) else any_text(reason)
+    if why is None:
+        refuse(call_trace, "outcome", f"reason={safe_repr(reason)} is not a text", "why, in words")
+    call_trace.call.worth.outcome, call_trace.call.worth.reason = known, why or ""
 
 
+@contained
 def convert(name: str, value: float = 0.0, currency: str = "") -> None:
     """Say that the call reached a goal.
 
@@ -214,26 +206,32 @@ def convert(name: str, value: float = 0.0, currency: str = "") -> None:
         currency: Of the value, as ISO 4217 has it, for example ``EUR``. Default: none, and the
             value is not recorded.
     """
-    if not (found := call_trace.find()):
+    if not (call_trace := find_call_trace()):
         return
-    if not _is_one_of(name, found.declared.conversions):
-        hint = f"business.declare_conversion({name!r})"
-        _refuse(found, f"conversion {name!r} was not declared", hint)
+    goal = member(name, call_trace.declared.conversions)
+    if goal is None:
+        shown = safe_repr(name)
+        hint = f"business.declare_conversion({shown})"
+        refuse(call_trace, "convert", f"conversion {shown} was not declared", hint)
         return
-    if not _is_amount(value):
-        _refuse(found, f"value={value!r} of {name!r} is not an amount", "a number, 0 or more")
-        value, currency = 0.0, ""
-    elif currency and not _is_one_of(currency, CURRENCIES):
-        _refuse(
-            found, f"currency={currency!r} of {name!r} is no ISO 4217 code", "for example 'EUR'"
-        )
-        value, currency = 0.0, ""
-    elif value and not currency:
-        _refuse(found, f"value={value!r} of {name!r} has no currency", "currency='EUR'")
-        value = 0.0
-    found.convert(name, value, currency)
+    amount = amount_of(value)
+    code = "" if is_empty(currency) else member(currency, CURRENCIES)
+    if amount is None:
+        what = f"value={safe_repr(value)} of {goal!r} is not an amount"
+        refuse(call_trace, "convert", what, "a number, 0 or more")
+    elif code is None:
+        what = f"currency={safe_repr(currency)} of {goal!r} is no ISO 4217 code"
+        refuse(call_trace, "convert", what, "for example 'EUR'")
+    elif amount and not code:
+        what = f"value={amount!r} of {goal!r} has no currency"
+        refuse(call_trace, "convert", what, "currency='EUR'")
+    else:
+        call_trace.convert(goal, amount, code)
+        return
+    call_trace.convert(goal)
 
 
+@contained
 def label(name: str, value: str) -> None:
     """Give the call a label; it is on what is recorded of the call as a whole from now on.
 
@@ -241,32 +239,38 @@ def label(name: str, value: str) -> None:
         name: A label that was declared.
         value: One of its values.
     """
-    if not (found := call_trace.find()):
+    if not (call_trace := find_call_trace()):
         return
-    if not _is_one_of(name, found.declared.labels):
-        hint = f"business.declare_label({name!r}, (…))"
-        _refuse(found, f"label {name!r} was not declared", hint)
+    key = member(name, call_trace.declared.labels)
+    if key is None:
+        shown = safe_repr(name)
+        hint = f"business.declare_label({shown}, (…))"
+        refuse(call_trace, "label", f"label {shown} was not declared", hint)
         return
-    allowed = found.declared.labels[name]
-    if not _is_one_of(value, allowed):
-        _refuse(found, f"{value!r} is no value of label {name!r}", f"any of {sorted(allowed)}")
-        value = semconv.OTHER
-    if found.call.worth.labels.get(name) == value:
+    allowed = call_trace.declared.labels[key]
+    known = member(value, allowed)
+    if known is None:
+        what = f"{safe_repr(value)} is no value of label {key!r}"
+        refuse(call_trace, "label", what, f"any of {sorted(allowed)}")
+        known = semconv.OTHER
+    if call_trace.call.worth.labels.get(key) == known:
         return
-    found.call.worth.labels[name] = value
-    found.write({f"{semconv.LABEL_PREFIX}{name}": value})
-    found.tell(Labelled(name, value))
+    call_trace.call.worth.labels[key] = known
+    call_trace.write({f"{semconv.LABEL_PREFIX}{key}": known})
+    call_trace.tell(Labelled(key, known))
 
 
+@contained
 def transfer() -> None:
     """Say that the caller was passed on to a human; the outcome is ``transferred``.
 
     A transfer by ``ctx.transfer_sip_participant`` or LiveKit's SIP API needs no word.
     """
-    if found := call_trace.find():
-        found.call.worth.transferred = True
+    if call_trace := find_call_trace():
+        call_trace.call.worth.transferred = True
 
 
+@contained
 def feedback(
     score: float, *, kind: str = semconv.FEEDBACK_CSAT, scale: tuple[float, float] | None = None
 ) -> None:
@@ -278,42 +282,56 @@ def feedback(
         scale: The least and the greatest score of the question that was asked; the score is
             brought to the scale of its kind. Default: that scale.
     """
-    if not (found := call_trace.find()):
+    if not (call_trace := find_call_trace()):
         return
-    if not _is_one_of(kind, semconv.FEEDBACK_SCALES):
-        known = ", ".join(semconv.FEEDBACK_SCALES)
-        _refuse(found, f"feedback of kind {kind!r} is not known", f"any of {known}")
+    known = member(kind, semconv.FEEDBACK_SCALES)
+    if known is None:
+        what = f"feedback of kind {safe_repr(kind)} is not known"
+        refuse(call_trace, "feedback", what, f"any of {', '.join(semconv.FEEDBACK_SCALES)}")
         return
-    low, high = semconv.FEEDBACK_SCALES[kind]
-    scale = (low, high) if scale is None else scale
-    if not (isinstance(scale, tuple) and len(scale) == 2 and all(map(_is_number, scale))):
-        _refuse(found, f"scale={scale!r} is not a least and a greatest score", "(1, 5)")
+    low, high = semconv.FEEDBACK_SCALES[known]
+    asked = (low, high) if scale is None else pair_of(scale)
+    if asked is None:
+        what = f"scale={safe_repr(scale)} is not a least and a greatest score"
+        refuse(call_trace, "feedback", what, "(1, 5)")
         return
-    least, greatest = scale
-    if not (_is_number(score) and least <= score <= greatest and least < greatest):
-        _refuse(
-            found, f"score={score!r} is not on the scale of {least} to {greatest}", "one that is"
-        )
+    least, greatest = asked
+    given = bounded_number(score)
+    if given is None or not (least <= given <= greatest and least < greatest):
+        what = f"score={safe_repr(score)} is not on the scale of {least} to {greatest}"
+        refuse(call_trace, "feedback", what, "one that is")
         return
-    score = low + (score - least) * (high - low) / (greatest - least)
-    found.call.worth.feedback[kind] = score
-    found.tell(Rated(kind, score))
+    on_scale = low + (given - least) * (high - low) / (greatest - least)
+    call_trace.call.worth.feedback[known] = on_scale
+    call_trace.tell(Rated(known, on_scale))
 
 
+@contained
 def user(user_id: str) -> None:
     """Say whose call it is: ``user.id`` on its spans from now on; never a label of a metric."""
-    if found := call_trace.find():
-        found.call.worth.user_id = str(user_id)
-        found.write({semconv.USER_ID: str(user_id)})
+    if not (call_trace := find_call_trace()):
+        return
+    if (text := any_text(user_id)) is None:
+        refuse(call_trace, "user", f"user_id={safe_repr(user_id)} is not a text", "an id as a str")
+        return
+    call_trace.call.worth.user_id = text
+    call_trace.write({semconv.USER_ID: text})
 
 
+@contained
 def tenant(tenant_id: str) -> None:
     """Say on whose behalf the call is taken: ``tenant.id`` on its spans; never a label."""
-    if found := call_trace.find():
-        found.call.worth.tenant_id = str(tenant_id)
-        found.write({semconv.TENANT_ID: str(tenant_id)})
+    if not (call_trace := find_call_trace()):
+        return
+    if (text := any_text(tenant_id)) is None:
+        what = f"tenant_id={safe_repr(tenant_id)} is not a text"
+        refuse(call_trace, "tenant", what, "an id as a str")
+        return
+    call_trace.call.worth.tenant_id = text
+    call_trace.write({semconv.TENANT_ID: text})
 
 
+@contained
 def count(name: str, amount: float = 1, **labels: str) -> None:
     """Add to a KPI that was declared with :func:`declare_counter`.
 
@@ -322,9 +340,10 @@ def count(name: str, amount: float = 1, **labels: str) -> None:
         amount: What is added, 0 or more. Default: 1.
         **labels: A value for each of its labels.
     """
-    _measure("counter", name, amount, labels)
+    _measure("count", "counter", name, amount, labels)
 
 
+@contained
 def record(name: str, value: float, **labels: str) -> None:
     """Record a value of a KPI that was declared with :func:`declare_histogram`.
 
@@ -333,67 +352,33 @@ def record(name: str, value: float, **labels: str) -> None:
         value: The value, 0 or more.
         **labels: A value for each of its labels.
     """
-    _measure("histogram", name, value, labels)
+    _measure("record", "histogram", name, value, labels)
 
 
-def _measure(kind: str, name: str, value: float, labels: Mapping[str, str]) -> None:
-    if not (found := call_trace.find()):
+def _measure(
+    function: str, kind: str, name: object, value: object, labels: Mapping[str, object]
+) -> None:
+    if not (call_trace := find_call_trace()):
         return
-    kpis = found.declared.kpis
-    metric, allowed = kpis[name] if _is_one_of(name, kpis) else (None, {})
+    kpi = member(name, call_trace.declared.kpis)
+    metric, allowed = call_trace.declared.kpis[kpi] if kpi is not None else (None, {})
     if metric is None or metric.kind != kind:
-        hint = f"business.declare_{kind}({name!r}, …)"
-        _refuse(found, f"{kind} {name!r} was not declared", hint)
-    elif labels.keys() != allowed.keys():
-        _refuse(found, f"{name!r} has other labels than {sorted(labels)}", f"{sorted(allowed)}")
-    elif not _is_amount(value):
-        _refuse(found, f"{value!r} of {name!r} is not an amount", "a number, 0 or more")
+        shown = safe_repr(name)
+        hint = f"business.declare_{kind}({shown}, …)"
+        refuse(call_trace, function, f"{kind} {shown} was not declared", hint)
+        return
+    given = {plain_text(key) or "": each for key, each in labels.items()}
+    if given.keys() != allowed.keys():
+        what = f"{kpi!r} has other labels than {sorted(given)}"
+        refuse(call_trace, function, what, f"{sorted(allowed)}")
+    elif (amount := amount_of(value)) is None:
+        what = f"{safe_repr(value)} of {kpi!r} is not an amount"
+        refuse(call_trace, function, what, "a number, 0 or more")
     else:
         values = []
         for key, known in allowed.items():
-            if _is_one_of(labels[key], known):
-                values.append(labels[key])
-            else:
-                what = f"{labels[key]!r} is no value of label {key!r} of {name!r}"
-                _refuse(found, what, f"any of {sorted(known)}")
-                values.append(semconv.OTHER)
-        found.tell(Measured(metric, value, tuple(values)))
-
-
-def _is_one_of(value: object, known: Collection[str]) -> bool:
-    """Tell, of whatever was passed: a list cannot be looked up."""
-    return isinstance(value, str) and value in known
-
-
-def _is_number(value: object) -> bool:
-    # compared, since the whole numbers that no float can hold cannot be asked for isfinite
-    return isinstance(value, int | float) and -_GREATEST <= value <= _GREATEST
-
-
-def _is_amount(value: object) -> bool:
-    return not isinstance(value, bool) and _is_number(value) and cast("float", value) >= 0
-
-
-def _refuse(found: CallTrace, what: str, instead: str) -> None:
-    """Raise in development; in production say it once for each call of this module that is wrong.
-
-    Raises:
-        ValueError: In development.
-    """
-    message = f"{what}; write {instead}"
-    if found.development or "PYTEST_CURRENT_TEST" in os.environ:
-        raise ValueError(message)
-    caller = inspect.currentframe()
-    while caller is not None and caller.f_code.co_name.startswith("_"):
-        caller = caller.f_back
-    place = "" if caller is None else caller.f_code.co_name
-    if place not in _said:
-        _said.add(place)
-        _logger.error("business.%s: %s; further ones are not logged", place, message)
-
-
-_GREATEST: Final = 1e15
-"""No amount, score or measurement of a call is more; sums of more would lose cents."""
-
-_said: Final[set[str]] = set()
-"""Functions whose refusal was logged: a million wrong values are one line."""
+            if (one := member(given[key], known)) is None:
+                what = f"{safe_repr(given[key])} is no value of label {key!r} of {kpi!r}"
+                refuse(call_trace, function, what, f"any of {sorted(known)}")
+            values.append(semconv.OTHER if one is None else one)
+        call_trace.tell(Measured(metric, amount, tuple(values)))

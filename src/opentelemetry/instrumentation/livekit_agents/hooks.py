@@ -21,6 +21,7 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Any, Final, NamedTuple, TypeVar
 
+from .call.plain_values import any_text, plain_text, safe_repr
 from .call.summary import CallStart, CallSummary, Tool, Turn
 from .guard import contained
 
@@ -114,29 +115,46 @@ def _register(name: str, record: type, hook: _AnyHook) -> _AnyHook:
     argument = {CallStart: "start", Turn: "turn", Tool: "tool", CallSummary: "summary"}[record]
     if not callable(hook):
         raise TypeError(
-            f"business.{name}({hook!r}): not a function; write @business.{name} above "
+            f"business.{name}({safe_repr(hook)}): not a function; write @business.{name} above "
             f"def f({argument}): …"
         )
     try:
-        inspect.signature(hook).bind(None)
+        signature = inspect.signature(hook)
+    except Exception:  # noqa: BLE001  a builtin that does not tell, or any code of an object's
+        signature = inspect.Signature([inspect.Parameter("_", inspect.Parameter.POSITIONAL_ONLY)])
+    try:
+        signature.bind(None)
     except TypeError:
         raise TypeError(
-            f"business.{name}: {_name(hook)}{inspect.signature(hook)} cannot be called with one "
-            f"argument; write def {getattr(hook, '__name__', 'f')}({argument}): …"
+            f"business.{name}: {_name(hook)}{any_text(signature) or '(…)'} cannot be called with "
+            f"one argument; write def {_attribute(hook, '__name__', 'f')}({argument}): …"
         ) from None
-    except ValueError:
-        pass  # a builtin that does not tell
-    if hook not in _hooks[record]:
+    if not any(_is_same(hook, known) for known in _hooks[record]):
         _hooks[record].append(hook)
     return hook
 
 
+def _is_same(hook: object, known: object) -> bool:
+    """Tell whether a hook is registered; a method is another object each time it is looked up."""
+    try:
+        return hook is known or bool(hook == known)
+    except Exception:  # noqa: BLE001  any code can run in an object's __eq__
+        return False
+
+
 def _name(hook: Any) -> str:
-    if isinstance(hook, partial):
-        hook = hook.func
     kind = type(hook)
-    name = getattr(hook, "__qualname__", kind.__qualname__)
-    return f"{getattr(hook, '__module__', kind.__module__)}.{name}"
+    if issubclass(kind, partial):
+        return _name(hook.func)
+    module = _attribute(hook, "__module__", kind.__module__)
+    return f"{module}.{_attribute(hook, '__qualname__', kind.__qualname__)}"
+
+
+def _attribute(hook: object, name: str, default: str) -> str:
+    try:
+        return plain_text(getattr(hook, name, None)) or default
+    except Exception:  # noqa: BLE001  any code can run in an object's __getattr__
+        return default
 
 
 class _Waiting(NamedTuple):

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from . import semconv
 from .call.events import ToolFinished
+from .call.plain_values import plain_text
 from .guard import contained, guarded, observed
 from .tracing import call_trace
 
@@ -24,7 +25,13 @@ def tracked_tool(function: _Function) -> _Function:
 
     Sync and async. What it returns and raises is not touched; its name is the tool's.
     """
-    name = getattr(function, "__name__", type(function).__name__)
+    with guarded("tracking a tool"):
+        return _tracked(function)
+    return function
+
+
+def _tracked(function: _Function) -> _Function:
+    name = plain_text(getattr(function, "__name__", None)) or type(function).__name__
 
     def finished(status: str, since: float) -> None:
         with guarded("recording a tracked tool"):

@@ -5,19 +5,23 @@
 
 from __future__ import annotations
 
-import math
 import re
+import sys
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Final
 
 from .. import semconv
 from ..semconv import Metric
+from .plain_values import is_empty, plain_number, plain_text, safe_repr
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]*(\.[a-z0-9_]+)*")
 _LABEL: Final = re.compile(r"[a-z][a-z0-9_]*")
 _SUFFIXES: Final = re.compile(r"(_(total|seconds|dollars))+$")
 _BUCKET: Final = "le"
+_MOST: Final = 10_000
+"""Items that are looked at of what may have no end."""
 MAX_VALUES: Final = 100
 """Values of one label: a set that is larger is not written by hand."""
 
@@ -69,9 +73,9 @@ class Declarations:
         Raises:
             ValueError: If a name is none.
         """
-        for name in names:
-            _check(name, "outcome", _LABEL, "billing_question")
-        self.outcomes.update(names)
+        self.outcomes.update(
+            [_check(name, "outcome", _LABEL, "billing_question") for name in names]
+        )
 
     def add_conversion(self, conversion: Conversion) -> None:
         """Allow a conversion, and the outcome that it stands for.
@@ -79,16 +83,18 @@ class Declarations:
         Raises:
             ValueError: If the name is taken or none, or it was declared otherwise before.
         """
-        self._check_metric(conversion.name, "conversion")
-        if conversion.outcome:
-            _check(conversion.outcome, "outcome", _LABEL, "booking")
-        if self.conversions.setdefault(conversion.name, conversion) != conversion:
+        name = self._check_metric(conversion.name, "conversion")
+        outcome = ""
+        if not is_empty(conversion.outcome):
+            outcome = _check(conversion.outcome, "outcome", _LABEL, "booking")
+        conversion = Conversion(name, outcome, _text(conversion.description, "description", name))
+        if self.conversions.setdefault(name, conversion) != conversion:
             raise ValueError(
-                f"conversion {conversion.name!r} is declared twice, and differently; "
+                f"conversion {name!r} is declared twice, and differently; "
                 "declare it once, at the top of agent.py"
             )
-        if conversion.outcome:
-            self.add_outcomes([conversion.outcome])
+        if outcome:
+            self.add_outcomes([outcome])
 
     def add_label(self, name: str, values: Collection[str]) -> None:
         """Allow a label of calls.
@@ -97,7 +103,7 @@ class Declarations:
             ValueError: If the name is taken or none, the values are no closed set, or it was
                 declared otherwise before.
         """
-        _check_label(name, "intent", semconv.L_AGENT, semconv.L_OUTCOME)
+        name = _check_label(name, "intent", semconv.L_AGENT, semconv.L_OUTCOME)
         allowed = _values(name, values)
         if self.labels.setdefault(name, allowed) != allowed:
             raise ValueError(
@@ -105,23 +111,32 @@ class Declarations:
                 "of agent.py"
             )
 
-    def add_kpi(self, metric: Metric, labels: Mapping[str, Collection[str]]) -> None:
+    def add_kpi(
+        self,
+        kind: str,
+        name: str,
+        *,
+        unit: str,
+        description: str,
+        labels: Mapping[str, Collection[str]] | None,
+        bounds: Collection[float] = (),
+    ) -> None:
         """Allow a metric of the application's own.
 
         Raises:
             ValueError: If the name is taken or none, the bounds do not rise, or the values of a
                 label are no closed set.
         """
-        name = metric.name.removeprefix(semconv.OWN_PREFIX)
-        self._check_metric(name, "KPI")
-        for label in labels:
-            _check_label(label, "kind", semconv.L_AGENT)
-        if metric.kind == "histogram" and not _rise(metric.bounds):
-            raise ValueError(
-                f"bounds={metric.bounds!r} of {name!r}: not rising numbers; "
-                "write for example (1, 5, 10, 30)"
-            )
-        sets = {label: _values(label, values) for label, values in labels.items()}
+        name = self._check_metric(name, "KPI")
+        sets = {} if labels is None else _sets(name, labels)
+        metric = Metric(
+            f"{semconv.OWN_PREFIX}{name}",
+            kind,
+            _text(unit, "unit", name),
+            (semconv.L_AGENT, *sets),
+            _text(description, "description", name),
+            _bounds(name, bounds) if kind == "histogram" else (),
+        )
         if self.kpis.setdefault(name, (metric, sets)) != (metric, sets):
             raise ValueError(
                 f"KPI {name!r} is declared twice, and differently; declare it once, at the top "
@@ -149,29 +164,43 @@ class Declarations:
         """Every outcome that a call can have."""
         return (*semconv.OUTCOMES, *sorted(self.outcomes.difference(semconv.OUTCOMES)))
 
-    def _check_metric(self, name: str, what: str) -> None:
-        _check(name, what, _NAME, "bookings")
+    def _check_metric(self, name: object, what: str) -> str:
+        text = _check(name, what, _NAME, "bookings")
         same_kind, others = (self.kpis, self.conversions)[:: 1 if what == "KPI" else -1]
         own = (metric.name.removeprefix(semconv.OWN_PREFIX) for metric in semconv.METRICS)
-        taken = {_scraped(one) for one in (*own, *others, *(set(same_kind) - {name}))}
-        if _scraped(name) in taken:
-            raise ValueError(f"{what} {name!r} is the name of another metric; choose another")
+        taken = {_scraped(one) for one in (*own, *others, *(set(same_kind) - {text}))}
+        if _scraped(text) in taken:
+            raise ValueError(f"{what} {text!r} is the name of another metric; choose another")
+        return text
 
 
-def _check(name: object, what: str, pattern: re.Pattern[str], example: str) -> None:
-    if not isinstance(name, str) or not pattern.fullmatch(name) or len(name) > 100:
+def _check(name: object, what: str, pattern: re.Pattern[str], example: str) -> str:
+    text = plain_text(name)
+    if text is None or not pattern.fullmatch(text) or len(text) > 100:
         raise ValueError(
-            f"{what} {name!r}: not a name; write lower case letters, digits and _, beginning "
-            f"with a letter, for example {example!r}"
+            f"{what} {safe_repr(name)}: not a name; write lower case letters, digits and _, "
+            f"beginning with a letter, for example {example!r}"
         )
+    return text
 
 
-def _check_label(name: object, example: str, *taken: str) -> None:
-    _check(name, "label", _LABEL, example)
-    if name in taken:
-        raise ValueError(f"label {name!r} is there already; choose another name")
-    if name == _BUCKET:
-        raise ValueError(f"label {name!r} is Prometheus's own; choose another name")
+def _check_label(name: object, example: str, *taken: str) -> str:
+    text = _check(name, "label", _LABEL, example)
+    if text in taken:
+        raise ValueError(f"label {text!r} is there already; choose another name")
+    if text == _BUCKET:
+        raise ValueError(f"label {text!r} is Prometheus's own; choose another name")
+    return text
+
+
+def _text(value: object, argument: str, name: str) -> str:
+    text = plain_text(value)
+    if text is None:
+        raise ValueError(
+            f"{argument}={safe_repr(value)} of {name!r}: not a text; write one in quotes, or "
+            "leave it out"
+        )
+    return text
 
 
 def _scraped(name: str) -> str:
@@ -179,25 +208,55 @@ def _scraped(name: str) -> str:
     return _SUFFIXES.sub("", name.replace(".", "_"))
 
 
-def _rise(bounds: tuple[object, ...]) -> bool:
-    numbers = [bound for bound in bounds if isinstance(bound, int | float) and math.isfinite(bound)]
-    return bool(bounds) and numbers == sorted(set(numbers)) and len(numbers) == len(bounds)
+def _bounds(name: str, bounds: Collection[float]) -> tuple[float, ...]:
+    given = _listed(bounds)
+    numbers = [number for each in given if (number := plain_number(each)) is not None]
+    if (
+        not numbers
+        or len(numbers) < len(given)
+        or numbers != sorted(set(numbers))
+        or not all(abs(number) <= sys.float_info.max for number in numbers)
+    ):
+        shown = safe_repr(tuple(given) or bounds)
+        raise ValueError(
+            f"bounds={shown} of {name!r}: not rising numbers; write for example (1, 5, 10, 30)"
+        )
+    return tuple(numbers)
+
+
+def _sets(name: str, labels: Mapping[str, Collection[str]]) -> dict[str, frozenset[str]]:
+    try:
+        items = list(labels.items())
+    except Exception:  # noqa: BLE001  any code can run in a mapping of the application's
+        raise ValueError(
+            f"labels={safe_repr(labels)} of {name!r}: not the values of each label; "
+            'write for example {"reason": ("busy", "late")}'
+        ) from None
+    names = [_check_label(label, "kind", semconv.L_AGENT) for label, _ in items]
+    return {name: _values(name, values) for name, (_, values) in zip(names, items, strict=True)}
 
 
 def _values(name: str, values: Collection[str]) -> frozenset[str]:
-    if (
-        isinstance(values, str)
-        or not isinstance(values, Collection)
-        or not values
-        or not all(isinstance(value, str) for value in values)
-    ):
+    # a text is a collection of texts too
+    is_list = plain_text(values) is None and issubclass(type(values), Collection)
+    given = _listed(values) if is_list else []
+    texts = [text for each in given if (text := plain_text(each)) is not None]
+    if not texts or len(texts) < len(given):
         raise ValueError(
-            f"values={values!r} of label {name!r}: not a list of texts; "
+            f"values={safe_repr(values)} of label {name!r}: not a list of texts; "
             'write for example ("billing", "booking")'
         )
-    if len(values) > MAX_VALUES:
+    if len(texts) > MAX_VALUES:
         raise ValueError(
-            f"label {name!r} has {len(values)} values, more than {MAX_VALUES}: each makes a series "
+            f"label {name!r} has {len(texts)} values, more than {MAX_VALUES}: each makes a series "
             "of every metric; declare the few that a dashboard tells apart"
         )
-    return frozenset(values)
+    return frozenset(texts)
+
+
+def _listed(values: Collection[object]) -> list[object]:
+    """Return what is in a collection of the application's; nothing where it cannot be told."""
+    try:
+        return list(islice(values, _MOST))
+    except Exception:  # noqa: BLE001  any code can run in an iteration
+        return []

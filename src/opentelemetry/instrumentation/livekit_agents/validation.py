@@ -1,0 +1,92 @@
+# Copyright The opentelemetry-instrumentation-livekit-agents Authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""How what an application says of a call is checked, and what happens if it is wrong."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+from collections.abc import Callable, Collection
+from typing import Final, ParamSpec
+
+from .call.plain_values import plain_number, plain_text
+from .guard import guarded
+from .tracing.call_trace import CallTrace
+
+_logger = logging.getLogger("opentelemetry.instrumentation.livekit_agents")
+_Parameters = ParamSpec("_Parameters")
+
+_GREATEST: Final = 1e15
+"""No amount, score or measurement of a call is more; sums of more would lose cents."""
+
+_refused: Final[set[str]] = set()
+"""Functions whose refusal was logged: a million wrong values are one line."""
+
+
+class RefusedError(ValueError):
+    """A value of the application's is refused; raised in development alone."""
+
+
+def contained(function: Callable[_Parameters, None]) -> Callable[_Parameters, None]:
+    """Keep everything but a refusal from whoever calls a function of ``business``."""
+
+    @functools.wraps(function)
+    def call(*args: _Parameters.args, **kwargs: _Parameters.kwargs) -> None:
+        try:
+            function(*args, **kwargs)
+        except RefusedError:
+            raise
+        except Exception:
+            with guarded(f"taking business.{function.__name__}"):
+                raise
+
+    return call
+
+
+def refuse(call_trace: CallTrace, function: str, what: str, instead: str) -> None:
+    """Raise in development; in production say it once for each function that is called wrongly.
+
+    Args:
+        call_trace: The call.
+        function: Of ``business``, by name.
+        what: What is wrong, and with which value.
+        instead: What to write.
+
+    Raises:
+        RefusedError: In development.
+    """
+    message = f"{what}; write {instead}"
+    if call_trace.development or "PYTEST_CURRENT_TEST" in os.environ:
+        raise RefusedError(message)
+    if function not in _refused:
+        _refused.add(function)
+        _logger.error("business.%s: %s; further ones are not logged", function, message)
+
+
+def member(value: object, known: Collection[str]) -> str | None:
+    """Return a text that is one of a closed set; None for anything else."""
+    text = plain_text(value)
+    return text if text is not None and text in known else None
+
+
+def bounded_number(value: object) -> int | float | None:
+    """Return a number that can be added up with others; None for anything else."""
+    number = plain_number(value)
+    # compared, since the whole numbers that no float can hold cannot be asked for isfinite
+    return number if number is not None and -_GREATEST <= number <= _GREATEST else None
+
+
+def amount_of(value: object) -> int | float | None:
+    """Return a number that is 0 or more; None for anything else."""
+    number = bounded_number(value)
+    return number if number is not None and number >= 0 else None
+
+
+def pair_of(value: object) -> tuple[int | float, int | float] | None:
+    """Return a tuple of two numbers; None for anything else."""
+    if type(value) is not tuple or len(value) != 2:
+        return None
+    first, second = map(bounded_number, value)
+    return None if first is None or second is None else (first, second)
