@@ -10,13 +10,16 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from opentelemetry.instrumentation.livekit_agents import settings
 from opentelemetry.instrumentation.livekit_agents.call import price_file
 from opentelemetry.instrumentation.livekit_agents.call.price_rows import UNITS
 from opentelemetry.instrumentation.livekit_agents.call.prices import PriceBook
+from opentelemetry.instrumentation.livekit_agents.options import Options
 
 GOOD = """
 currency = "USD"
@@ -148,7 +151,7 @@ WRONG: list[tuple[Any, str]] = [
 def test_what_is_not_understood_is_refused(content: Any, text: str) -> None:
     """From a file and from code alike, with the entry, the value and what to write."""
     with pytest.raises(ValueError, match=f"^{re.escape(text)}$"):
-        price_file.check(content)
+        price_file.checked(content)
     if content:
         with pytest.raises(ValueError, match=re.escape(text)):
             PriceBook(content)
@@ -206,6 +209,74 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
         price_file.read(str(folder))
 
 
+_DEEP = 100_000
+_EXAMPLE = r"write tables such as \[tts\.\"cartesia/sonic-3\"\], and prices in them"
+_HUGE = "1" + "0" * 400
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("a.toml", f"flat = {'[' * _DEEP}", rf"a\.toml: nested too deeply; {_EXAMPLE}"),
+        ("a.json", f'{{"flat": {"[" * _DEEP}', rf"a\.json: nested too deeply; {_EXAMPLE}"),
+        ("a.json", '{"llm":' * _DEEP, rf"a\.json: nested too deeply; {_EXAMPLE}"),
+        ("a.toml", f"flat.per_call{'.a' * 2000} = 1", r"flat: per_call is {'a': {'a': .*: write"),
+        ("a.toml", "[flat]\nper_call = 1e999", r"flat: per_call is inf: a price is from 0 to 1"),
+        ("a.json", '{"flat": {"per_call": 1e999}}', r"flat: per_call is inf: a price is from 0"),
+        ("a.toml", f"[flat]\nper_call = {_HUGE}", r"per_call is 10+\.\.\.0+: a price is from 0 to"),
+        ("a.toml", f"[flat]\nper_call = {'1' * 5000}", r"not TOML: Exceeds the limit .* digits; a"),
+        ("a.json", f'{{"flat": {{"per_call": {"1" * 5000}}}}}', r"not JSON: Exceeds .* 5000 digit"),
+        ("a.toml", "#" * (1 << 20) + "\n", r"a\.toml: longer than 1048576 bytes; keep the prices"),
+    ],
+    ids=[
+        *("toml list", "json list", "json tables", "toml key", "toml 1e999", "json 1e999"),
+        *("toml 400 digits", "toml 5000 digits", "json 5000 digits", "toml megabyte"),
+    ],
+)  # fmt: skip
+def test_a_file_that_is_deep_or_huge_is_a_problem_in_plain_words(
+    tmp_path: Path, name: str, text: str, said: str
+) -> None:
+    """It is passed over, and the worker starts."""
+    path = tmp_path / name
+    path.write_text(text)
+    variable = "OTEL_INSTRUMENTATION_LIVEKIT_AGENTS_PRICES"
+    resolved = settings.resolve({variable: str(path)})
+    assert resolved.prices == {}
+    [problem] = resolved.problems
+    assert re.search(said, problem.removesuffix("; the packaged prices are used"))
+    assert len(problem) < 500
+
+
+def _nested(times: int) -> dict[str, Any]:
+    content: dict[str, Any] = {}
+    for _ in range(times):
+        content = {"llm": content}
+    return content
+
+
+@pytest.mark.parametrize(
+    ("prices", "said"),
+    [
+        (_nested(_DEEP), 'llm."llm": write "provider/model", or "provider/*" for all models'),
+        ({"flat": {"per_call": _nested(_DEEP)}}, "flat: per_call is {'llm': {'llm': {'llm': "),
+        ({"flat": {"per_call": 10**5000}}, "flat: per_call is <int object at 0x"),
+    ],
+    ids=["tables", "price", "digits"],
+)
+def test_deep_prices_in_code_are_a_value_error(prices: dict[str, Any], said: str) -> None:
+    """As anything else that is not understood."""
+    with pytest.raises(ValueError, match=f"^{re.escape(said)}") as refused:
+        Options.of(prices=prices)
+    assert len(str(refused.value)) < 500
+
+
+def test_prices_of_numpys_are_numbers() -> None:
+    """A cost that is none of Python's own numbers would not reach the worker."""
+    options = Options.of(prices={"flat": {"per_call": np.float64(0.25)}})
+    assert options.prices is not None
+    assert type(options.prices["flat"]["per_call"]) is float
+
+
 KEYS = st.sampled_from([(component, key) for component, units in UNITS.items() for key in units])
 
 
@@ -216,4 +287,4 @@ def test_every_typo_is_caught(component_key: tuple[str, str], data: st.DataObjec
     at = data.draw(st.integers(0, len(key) - 1))
     typo = key[:at] + key[at + 1 :]
     with pytest.raises(ValueError, match=f"{typo!r} is not a price; did you mean '"):
-        price_file.check({component: {"a/b": {typo: 1}}})
+        price_file.checked({component: {"a/b": {typo: 1}}})

@@ -73,7 +73,7 @@ class Options:
                 f"disabled_parts={unknown!r}: no such part; use any of {', '.join(sorted(PARTS))}"
             )
         if prices is not None:
-            price_file.check(prices)
+            prices = price_file.checked(prices)
         return cls(tracer_provider, capture_content, parts, set_globals, prices)
 
     def take(self, later: Options) -> None:

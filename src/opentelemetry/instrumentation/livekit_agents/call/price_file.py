@@ -10,10 +10,12 @@ refused, with the entry, the value and what to write instead.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
+from .plain_values import plain_number, plain_text, safe_repr
 from .price_rows import TOKENS, UNITS, Kind, provider_id
 
 FLAT: Final = "flat"
@@ -21,6 +23,8 @@ CURRENCY: Final = "currency"
 PER_CALL: Final = "per_call"
 PER_MINUTE: Final = "per_minute"
 _HIGHEST: Final = 1_000_000
+_MAX_BYTES: Final = 1 << 20
+"""More than all models there are take: what is longer is another file."""
 _EXAMPLE: Final = '[tts."cartesia/sonic-3"]'
 
 
@@ -39,52 +43,70 @@ def read(path: str) -> Mapping[str, Any]:
     if ending not in (".toml", ".json"):
         raise ValueError(f"{path}: a price file ends in .toml or .json, this one in {ending!r}")
     try:
-        text = file.read_text("utf-8")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not UTF-8 text; save it as UTF-8") from error
+        with file.open("rb") as opened:
+            content = opened.read(_MAX_BYTES + 1)
     except OSError as error:
         raise type(error)(
             error.errno, f"cannot read the price file: {error.strerror}", path
         ) from None
+    if len(content) > _MAX_BYTES:
+        raise ValueError(
+            f"{path}: longer than {_MAX_BYTES} bytes; keep the prices of the models that you use"
+        )
     try:
-        content = (
+        text = content.decode()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not UTF-8 text; save it as UTF-8") from error
+    try:
+        prices = (
             tomllib.loads(text)
             if ending == ".toml"
             else json.loads(text, object_pairs_hook=_without_doubles)
         )
+    except RecursionError:
+        raise ValueError(
+            f"{path}: nested too deeply; write tables such as {_EXAMPLE}, and prices in them"
+        ) from None
     except ValueError as error:
         hint = f"; a model's name stands in quotes: {_EXAMPLE}" if ending == ".toml" else ""
-        raise ValueError(f"{path}: not {ending[1:].upper()}: {error}{hint}") from None
+        # of a number with thousands of digits, Python says how a program may read it all the same
+        reason = str(error).partition("; use sys.")[0]
+        raise ValueError(f"{path}: not {ending[1:].upper()}: {reason}{hint}") from None
     try:
-        check(content)
+        return checked(prices)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
-    return dict(content)
 
 
-def check(content: object) -> None:
+def checked(content: object) -> Mapping[str, Any]:
     """Check the content of a price file.
+
+    Returns:
+        The same in plain values of Python.
 
     Raises:
         ValueError: With the entry, the value and what to write instead.
     """
-    content = _table(content, "the price file", f"tables such as {_EXAMPLE}")
-    for key, value in content.items():
+    prices: dict[str, Any] = {}
+    for key, value in _table(content, "the price file", f"tables such as {_EXAMPLE}").items():
         if key == CURRENCY:
-            if value != "USD":
+            prices[key] = plain_text(value)
+            if prices[key] != "USD":
                 raise ValueError(
-                    f"{CURRENCY} is {value!r}: prices are in US dollars. Convert them, and write "
-                    f'{CURRENCY} = "USD" or leave it out'
+                    f"{CURRENCY} is {safe_repr(value)}: prices are in US dollars. Convert them, "
+                    f'and write {CURRENCY} = "USD" or leave it out'
                 )
         elif key == FLAT:
-            _check_prices(FLAT, value, (PER_CALL, PER_MINUTE))
+            prices[key] = _prices(FLAT, value, (PER_CALL, PER_MINUTE))
         elif key in UNITS:
-            _check_models(key, value)
+            prices[key] = _models(key, value)
         else:
-            raise _unknown(f"{key!r} is not a component", key, (*UNITS, FLAT, CURRENCY))
+            raise _unknown(f"{safe_repr(key)} is not a component", key, (*UNITS, FLAT, CURRENCY))
+    return prices
 
 
-def _check_models(component: str, models: object) -> None:
+def _models(component: str, models: object) -> dict[str, dict[str, float]]:
+    entries = {}
     names: dict[tuple[str, str], str] = {}
     hint = f'tables such as [{component}."provider/model"]'
     for name, entry in _table(models, component, hint).items():
@@ -97,7 +119,9 @@ def _check_models(component: str, models: object) -> None:
         double = names.setdefault((provider_id(provider), model.lower()), name)
         if double != name:
             raise ValueError(f"{where}: the same model as {json.dumps(double)}; keep one of them")
-        _check_entry(component, where, _check_prices(where, entry, UNITS[component]))
+        entries[name] = _prices(where, entry, UNITS[component])
+        _check_entry(component, where, entries[name])
+    return entries
 
 
 def _check_entry(component: str, where: str, entry: Mapping[str, Any]) -> None:
@@ -114,31 +138,39 @@ def _check_entry(component: str, where: str, entry: Mapping[str, Any]) -> None:
                 raise ValueError(f"{where}: {key} is missing; write 0 if it costs nothing")
 
 
-def _check_prices(where: str, entry: object, known: Iterable[str]) -> Mapping[str, Any]:
+def _prices(where: str, entry: object, known: Iterable[str]) -> dict[str, float]:
     known = tuple(known)
-    prices = _table(entry, where, f"prices such as {known[0]} = 0.01")
+    prices: dict[str, float] = {}
+    for key, value in _table(entry, where, f"prices such as {known[0]} = 0.01").items():
+        if key not in known:
+            raise _unknown(f"{where}: {safe_repr(key)} is not a price", key, known)
+        number = None if isinstance(value, bool) else plain_number(value)
+        if number is None:
+            raise ValueError(
+                f"{where}: {key} is {safe_repr(value)}: write a number of US dollars, without "
+                "quotes or a currency sign, such as 0.01"
+            )
+        if not 0 <= number <= _HIGHEST:
+            raise ValueError(
+                f"{where}: {key} is {safe_repr(number)}: a price is from 0 to {_HIGHEST} US "
+                "dollars, such as 0.01"
+            )
+        prices[key] = number
     if not prices:
         raise ValueError(f"{where} is empty: write a price, such as {known[0]} = 0.01")
-    for key, value in prices.items():
-        if key not in known:
-            raise _unknown(f"{where}: {key!r} is not a price", key, known)
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise ValueError(
-                f"{where}: {key} is {value!r}: write a number of US dollars, without quotes or a "
-                "currency sign, such as 0.01"
-            )
-        if not 0 <= value <= _HIGHEST:
-            raise ValueError(
-                f"{where}: {key} is {value}: a price is from 0 to {_HIGHEST} US dollars, "
-                "such as 0.01"
-            )
     return prices
 
 
-def _table(value: object, where: str, hint: str) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
-        raise ValueError(f"{where} is {value!r}: it holds {hint}")
-    return value
+def _table(value: object, where: str, hint: str) -> dict[str, Any]:
+    entries: dict[str | None, Any] = {None: None}
+    if issubclass(type(value), Mapping):
+        try:
+            entries = {plain_text(key): entry for key, entry in cast("Any", value).items()}
+        except Exception:  # noqa: BLE001  any code can run in a mapping of the application's
+            entries = {None: None}
+    if None in entries:
+        raise ValueError(f"{where} is {safe_repr(value)}: it holds {hint}")
+    return cast("dict[str, Any]", entries)
 
 
 def _unknown(what: str, key: str, known: Iterable[str]) -> ValueError:
@@ -154,7 +186,6 @@ def _unknown(what: str, key: str, known: Iterable[str]) -> ValueError:
 def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     content = dict(pairs)
     if len(content) < len(pairs):
-        keys = [key for key, _ in pairs]
-        double = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"{double!r} stands twice in one table; keep one of them")
+        [(double, _)] = Counter(key for key, _ in pairs).most_common(1)
+        raise ValueError(f"{safe_repr(double)} stands twice in one table; keep one of them")
     return content

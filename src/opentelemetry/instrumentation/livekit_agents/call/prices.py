@@ -96,8 +96,7 @@ class PriceBook:
         Raises:
             ValueError: They are not understood; the text says what to write instead.
         """
-        own = own or {}
-        price_file.check(own)
+        own = price_file.checked(own or {})
         self._flat: dict[str, float] = dict(own.get(price_file.FLAT, {}))
         self._own: dict[tuple[str, str], Row] = {}
         for component in UNITS:
