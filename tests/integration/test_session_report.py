@@ -136,6 +136,7 @@ def test_content_is_sent_in_events_where_events_are_named(tmp_path: Path) -> Non
     assert livekits["job_id"] == whole.body["call_id"]
     assert livekits["user_turns"] == 1
     assert "Zanzibar" in json.dumps(livekits["chat_history"])
+    assert "wants a call back from Timbuktu" in livekits["tags"]
     messages = [e for e in found.events if e.name.startswith("gen_ai.")]
     # two tools at once: whichever ends first
     said = [(e.name, e.body["content"]) for e in messages if "content" in e.body]
@@ -158,13 +159,19 @@ def test_content_is_sent_in_events_where_events_are_named(tmp_path: Path) -> Non
 
 
 def test_a_full_report_without_content_quotes_nobody(tmp_path: Path) -> None:
-    """LiveKit's report comes without its history, its events, and the room's name."""
+    """LiveKit's report comes without its history, events, tags in free words, and room's name."""
     found = report(tmp_path, {REPORT: "full"}, rooms=("tools-1",))
     [whole] = found.events
     livekits = whole.body["livekit_session_report"]
     assert livekits["duration_ms"] > 0
     assert livekits["usage"][0]["type"] == "llm_usage"
-    assert livekits.keys().isdisjoint({"events", "chat_history", "room"})
+    # a closed set: one may be the declared label, or LiveKit's own
+    assert livekits["tags"] == ["intent:billing", "lk.success"]
+    assert livekits.keys() == {
+        *("job_id", "room_id", "agent_name", "sdk_version", "options", "usage", "user_turns"),
+        *("errors", "close_reason", "timestamp", "duration_ms", "audio_recording_started_at"),
+        "tags",
+    }
     assert not [word for word in SAID if word in repr(found.events)]
 
 

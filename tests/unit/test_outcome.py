@@ -133,6 +133,15 @@ def test_tags_give_labels_by_allow_list() -> None:
     }
 
 
+def test_a_tag_in_free_words_is_told_apart() -> None:
+    """What no outcome or label is read from may say anything of anybody."""
+    labels = {"language": frozenset({"es"}), "judge_accuracy": frozenset({"pass"})}
+    rules = OutcomeRules(declared=Declarations(labels=labels, outcomes={"apology"}))
+    known = ["apology", "language:es", "lk.amd:machine-vm", "lk.fail", "lk.judge.accuracy:pass"]
+    free = ["language:Ann's own", "Ann", "lk.judge.Ann:pass", "lk.note:Ann", "language"]
+    assert rules.known_tags({*known, *free}) == known
+
+
 def test_what_the_application_said_goes_before_a_tag() -> None:
     """It knows the call as a whole."""
     call = Call("1", worth=Worth(labels={"language": "en"}), tags=lambda: {"language:es"})

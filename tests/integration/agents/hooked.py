@@ -174,6 +174,10 @@ async def take_call(ctx: JobContext) -> None:
     if what in ("tools", "killed"):
         business.label("intent", "booking")
         business.feedback(4)
+        ctx.tagger.add("intent:billing")
+        ctx.tagger.add("judge:Marmaduke", metadata={"who": "Marmaduke"})
+        ctx.tagger.add("wants a call back from Timbuktu")
+        ctx.tagger.success(reason="Marmaduke was pleased")
         await session.generate_reply(user_input=what)
 
     async def last_word() -> None:

@@ -154,12 +154,13 @@ class CallReport:
     def _send_report(self, summary: CallSummary, logs: LogEvents) -> None:
         content = self._settings.event_content
         here = contextvars.copy_context()
+        known_tags = self._found.rules.known_tags
 
         def body() -> dict[str, Any]:
             report = (summary if content else summary.without_content()).to_dict()
             if self._settings.session_report == semconv.REPORT_FULL:
                 try:
-                    livekits = here.run(session_report.read, content=content)
+                    livekits = here.run(session_report.read, content=content, known_tags=known_tags)
                 except RuntimeError as error:
                     _logger.warning("no LiveKit session report of %s: %s", summary.call_id, error)
                 else:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -78,11 +78,17 @@ class OutcomeRules:
         A tag ``language:es`` is the label ``language``, a judge's verdict the label
         ``judge_<name>``, if that label is declared and allows the value.
         """
-        found = {}
-        for tag in sorted(call.tags()):
-            name, _, value = tag.partition(":")
-            if name.startswith(semconv.LK_TAG_JUDGE):
-                name = f"judge_{name.removeprefix(semconv.LK_TAG_JUDGE)}"
-            if value in self.declared.labels.get(name, ()):
-                found[name] = value
-        return found | call.worth.labels
+        of_tags = dict(filter(None, map(self._label_of, sorted(call.tags()))))
+        return of_tags | call.worth.labels
+
+    def known_tags(self, tags: Iterable[str]) -> list[str]:
+        """Return those that an outcome or a label is read from; any other is free text."""
+        outcomes = {semconv.LK_TAG_SUCCESS, semconv.LK_TAG_FAIL, *self.declared.outcomes}
+        outcomes |= semconv.LK_TAGS_MACHINE
+        return sorted(tag for tag in tags if tag in outcomes or self._label_of(tag) is not None)
+
+    def _label_of(self, tag: str) -> tuple[str, str] | None:
+        name, _, value = tag.partition(":")
+        if name.startswith(semconv.LK_TAG_JUDGE):
+            name = f"judge_{name.removeprefix(semconv.LK_TAG_JUDGE)}"
+        return (name, value) if value in self.declared.labels.get(name, ()) else None
