@@ -32,9 +32,11 @@ class _Backend(SpanExporter):
         self.threads: set[int] = set()
         self.let_go = threading.Event()
         self.let_go.set()
+        self.entered = threading.Event()
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         self.threads.add(threading.get_ident())
+        self.entered.set()
         self.let_go.wait()
         self.names += [span.name for span in spans]
         return self.answer
@@ -183,8 +185,8 @@ def test_a_copy_that_fails_loses_one_span() -> None:
 
 
 @pytest.mark.usefixtures("production")
-def test_a_copy_that_fails_after_its_call_was_closed_is_not_counted_twice() -> None:
-    """By then it was counted as not delivered."""
+def test_a_copy_that_fails_after_its_call_was_closed_is_counted_once() -> None:
+    """The end of a call counts nothing: its spans may still arrive."""
     backend = _Backend()
     backend.let_go.clear()
     failing = _Failing(backend, copy=_fail_at("root"))
@@ -193,7 +195,34 @@ def test_a_copy_that_fails_after_its_call_was_closed_is_not_counted_twice() -> N
     assert failing.delivery.missing(second) == (3, 3)
     backend.let_go.set()
     failing.delivery.force_flush()
-    assert failing.failures == 0
+    assert failing.failures == 2
+    assert failing.delivery.pending == (0, 0)
+
+
+def test_what_is_on_its_way_is_known_at_any_time() -> None:
+    """Queued, sent without an answer, refused, taken: what a kill would lose, and what is lost."""
+    backend = _Backend(SpanExportResult.FAILURE)
+    backend.let_go.clear()
+    provider, delivery = _deliver(backend)
+    exports: list[tuple[str, bool, int]] = []
+    delivery.on_export = lambda *export: exports.append(export)
+    _two_calls(provider)
+    assert delivery.pending == (5, 0)
+
+    flushing = threading.Thread(target=delivery.force_flush)
+    flushing.start()
+    assert backend.entered.wait(10)
+    assert delivery.pending == (0, 5)
+    _two_calls(provider)
+    assert delivery.pending == (5, 5)
+
+    backend.let_go.set()
+    flushing.join(10)
+    backend.answer = SpanExportResult.SUCCESS
+    _two_calls(provider)
+    delivery.force_flush()
+    assert delivery.pending == (0, 0)
+    assert exports == [("backend", False, 5), ("backend", False, 5), ("backend", True, 0)]
 
 
 @pytest.mark.usefixtures("production")

@@ -572,6 +572,7 @@ def test_a_thread_that_ends_by_our_own_error_lets_no_call_crash(
     relay.call_opened("call", [_CRASHED])
 
     batches = worker.read_to_the_end()
+    relay._thread.join(10)
     assert batches[-1].closed == ("call",)
     assert [dict(row.attributes)["reason"] for row in batches[-1].rows] == ["failed"]
 

@@ -12,6 +12,7 @@ from .call.events import PROMPT, CallEvent, JobEnded, SessionEnded, SessionStart
 from .call.outcome import OutcomeRules
 from .call.record import Call
 from .metrics.recorder import Recorder
+from .providers.traces import Tracing
 from .worker import Relay, Tally, own_row
 from .worker.rows import Row
 
@@ -33,7 +34,7 @@ class JobMetrics:
         self._counted_kinds = counted_kinds
         self._recorder = Recorder(self._tally, counted_kinds=counted_kinds, rules=rules)
         self._relay = Relay(channel, [self._tally])
-        self._if_lost: dict[str, list[Row]] = {}
+        self._tracing: Tracing | None = None
 
     def job_started(self, call: Call) -> None:
         """Have the job counted as crashed if this process ends before it does."""
@@ -56,15 +57,6 @@ class JobMetrics:
         else:
             self._relay.remind()
 
-    def holding(self, call: Call, spans: int) -> None:
-        """Have spans that wait for the end of a call counted as dropped if it never comes."""
-        labels = {
-            semconv.L_SIGNAL: semconv.SIGNAL_TRACES,
-            semconv.L_REASON: semconv.REASON_KILLED,
-        }
-        held = own_row(semconv.M_TELEMETRY_DROPPED, labels, spans)
-        self._relay.call_opened(call.id, [*self._if_lost.get(call.id, ()), held])
-
     def usage_of(self, call: Call) -> dict[str, float]:
         """Return what a call has used so far, as entries of its summary."""
         usage = self._recorder.usage(call)
@@ -77,22 +69,52 @@ class JobMetrics:
             self._recorder.record(call, SessionEnded())
             self._recorder.record(call, JobEnded())
 
-        self._if_lost.pop(call.id, None)
         self._relay.call_closed(call.id, record)
 
-    def spans_lost(self, count: int) -> None:
-        """Count spans that were not delivered."""
-        self._spans_dropped(count, semconv.REASON_NOT_DELIVERED)
+    def watch(self, tracing: Tracing) -> None:
+        """Count what becomes of the spans that this process sends itself.
 
-    def spans_failed(self, count: int) -> None:
+        Those that a destination refuses are lost at once; the rest is known when the process
+        ends, or is killed: the worker adds up what it held.
+        """
+        self._tracing = tracing
+        tracing.count_failed = self._spans_failed
+        for delivery in tracing.deliveries:
+            delivery.on_export = self._exported
+            delivery.on_change = self._relay.remind
+        self._relay.at_risk = self._spans_at_risk
+
+    def _spans_failed(self, count: int) -> None:
         """Count spans that were dropped because of an error of ours."""
         self._spans_dropped(count, semconv.REASON_FAILED)
+        self._relay.poke()
 
-    def delivered(self, destination: str, success: bool) -> None:
+    def _exported(self, destination: str, success: bool, lost: int) -> None:
         """Note how a delivery of spans went; it leaves with the next frame."""
         self._tally.record(semconv.M_TELEMETRY_UP, int(success), (destination,))
         if success:
             self._tally.record(semconv.M_TELEMETRY_EXPORT_AGE, 0, (destination,))
+        else:
+            self._spans_dropped(lost, semconv.REASON_NOT_DELIVERED)
+        self._relay.remind()
+
+    def _spans_at_risk(self) -> list[Row]:
+        labels = {
+            semconv.L_SIGNAL: semconv.SIGNAL_TRACES,
+            semconv.L_REASON: semconv.REASON_KILLED,
+        }
+        waiting, unanswered = self._pending()
+        return [own_row(semconv.M_TELEMETRY_DROPPED, labels, waiting + unanswered)]
+
+    def _pending(self) -> tuple[int, int]:
+        pending = [] if self._tracing is None else [d.pending for d in self._tracing.deliveries]
+        return sum(each.waiting for each in pending), sum(each.unanswered for each in pending)
+
+    def _count_the_rest(self) -> None:
+        """Count the spans that this process ends with."""
+        waiting, unanswered = self._pending()
+        self._spans_dropped(waiting, semconv.REASON_NOT_DELIVERED)
+        self._spans_dropped(unanswered, semconv.REASON_UNCONFIRMED)
 
     def flush(self, timeout_s: float) -> bool:
         """Send everything recorded; blocks until it is with the operating system."""
@@ -100,6 +122,7 @@ class JobMetrics:
 
     def close(self, timeout_s: float) -> None:
         """Send everything recorded and end the channel; blocks."""
+        self._relay.end(self._count_the_rest)
         self._relay.close(timeout_s)
 
     def take_native(self, *, set_global: bool) -> None:
@@ -107,12 +130,12 @@ class JobMetrics:
         native_metrics.take(self._relay, set_global=set_global)
 
     def _spans_dropped(self, count: int, reason: str) -> None:
-        self._tally.record(semconv.M_TELEMETRY_DROPPED, count, (semconv.SIGNAL_TRACES, reason))
-        self._relay.poke()
+        if count:
+            labels = (semconv.SIGNAL_TRACES, reason)
+            self._tally.record(semconv.M_TELEMETRY_DROPPED, count, labels)
 
     def _open(self, call: Call, rows: list[Row]) -> None:
-        self._if_lost[call.id] = rows if call.kind in self._counted_kinds else []
-        self._relay.call_opened(call.id, self._if_lost[call.id])
+        self._relay.call_opened(call.id, rows if call.kind in self._counted_kinds else [])
 
     def _labels(self, call: Call, **labels: str) -> dict[str, str]:
         return {semconv.L_AGENT: call.agent_name, **labels}

@@ -63,32 +63,15 @@ def decide(found: CallTrace, tracing: Tracing, keep: KeepRules | None) -> None:
             delivery.held.decide(found.trace_id, keep=kept)
 
 
-def held(found: CallTrace, tracing: Tracing) -> int:
-    """Return how many spans of a call would be lost with its process."""
-    if found.trace_id is None:
-        return 0
-    counts = [
-        delivery.held.count(found.trace_id)
-        for delivery in tracing.deliveries
-        if delivery.held is not None
-    ]
-    return max(counts, default=0)
+def report(found: CallTrace, flush: Flush, tracing: Tracing, timeout_s: float) -> None:
+    """Say once what of a call has not got out by now.
 
-
-def report(
-    found: CallTrace,
-    flush: Flush,
-    tracing: Tracing,
-    job_metrics: JobMetrics | None,
-    timeout_s: float,
-) -> None:
-    """Count, and say once, what of a call did not get out."""
+    It is not counted here: some of it may leave with the end of the process.
+    """
     if found.trace_id is not None:
         for delivery in tracing.deliveries:
             missing, made = delivery.missing(found.trace_id)
             if missing:
-                if job_metrics is not None:
-                    job_metrics.spans_lost(missing)
                 _logger.warning(
                     "%d of %d spans of call %s did not get to %s within %g s of its end",
                     missing,

@@ -229,10 +229,6 @@ class Runtime:
             # an agent has begun: LiveKit Cloud sets its provider when a session starts
             self._job_metrics.take_native(set_global=self.options.set_globals)
         self._calls.take(call, event)
-        if self.settings.keep is not None:
-            found = call_trace.find()
-            if found is not None and self._tracing is not None and self._job_metrics is not None:
-                self._job_metrics.holding(call, last_delivery.held(found, self._tracing))
 
     def session_closed(self, call: Call) -> None:
         """Write on ``agent_session`` what is known at its close."""
@@ -283,7 +279,7 @@ class Runtime:
         if self._tracing is None or not self.settings.has("flush"):
             return  # hooks alone were waited for
         timeout_s = self.settings.flush_timeout_s
-        last_delivery.report(found, flush, self._tracing, self._job_metrics, timeout_s)
+        last_delivery.report(found, flush, self._tracing, timeout_s)
 
     # --- providers -----------------------------------------------------------------------------
 
@@ -334,9 +330,7 @@ class Runtime:
         self._job_metrics = JobMetrics(channel, resolved.counted_kinds, resolved.rules)
         self._calls.metrics = self._job_metrics
         if self._tracing is not None:
-            self._tracing.count_failed = self._job_metrics.spans_failed
-            for delivery in self._tracing.deliveries:
-                delivery.told = self._job_metrics.delivered
+            self._job_metrics.watch(self._tracing)
         self._job_metrics.take_native(set_global=self.options.set_globals)
 
     # --- delivery ------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
@@ -23,31 +24,57 @@ from ..tracing.span_diet import SpanDiet
 from .held import HeldSpans
 
 
+class Pending(NamedTuple):
+    """Spans on their way.
+
+    Attributes:
+        waiting: Not sent yet: queued, or held until their call is decided on.
+        unanswered: Sent, and neither taken nor refused so far.
+    """
+
+    waiting: int
+    unanswered: int
+
+
 class _Account:
-    """How many spans of each trace were handed over, and how many of those have arrived."""
+    """Where the spans are that were handed over: of each call, until its end, and altogether."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._made: Counter[int] = Counter()
         self._arrived: Counter[int] = Counter()
+        self._queued = self._unanswered = 0
 
-    def made(self, trace_id: int) -> None:
+    def queued(self, trace_id: int) -> None:
         with self._lock:
             self._made[trace_id] += 1
+            self._queued += 1
 
-    def arrived(self, spans: Sequence[ReadableSpan]) -> None:
+    def sending(self, count: int) -> None:
         with self._lock:
-            for span in spans:
-                if span.context is not None:
+            self._queued -= count
+            self._unanswered += count
+
+    def answered(self, spans: Sequence[ReadableSpan], *, taken: bool) -> None:
+        with self._lock:
+            self._unanswered -= len(spans)
+            for span in spans if taken else ():
+                # of a call that has ended, nobody will ask
+                if span.context is not None and span.context.trace_id in self._made:
                     self._arrived[span.context.trace_id] += 1
 
-    def leave_out(self, trace_id: int) -> bool:
-        """Take a span off that will not be sent; return whether it was still waited for."""
+    def leave_out(self, trace_id: int) -> None:
+        """Take off a span that was to be sent and will not be."""
         with self._lock:
-            waited_for = self._made[trace_id] > 0
-            if waited_for:
+            self._unanswered -= 1
+            if trace_id in self._made:
                 self._made[trace_id] -= 1
-            return waited_for
+
+    @property
+    def pending(self) -> Pending:
+        with self._lock:
+            # the exporter's thread can be faster than who queues
+            return Pending(max(self._queued, 0), self._unanswered)
 
     def close(self, trace_id: int) -> tuple[int, int]:
         """Return (missing, made) of a trace and forget it."""
@@ -67,7 +94,7 @@ class _AccountingExporter(SpanExporter):
         exporter: SpanExporter,
         account: _Account,
         copy: Callable[[ReadableSpan], ReadableSpan],
-        note: Callable[[bool], None],
+        note: Callable[[bool, int], None],
         failed: Callable[[], None],
     ) -> None:
         self._exporter = exporter
@@ -77,6 +104,7 @@ class _AccountingExporter(SpanExporter):
         self._failed = failed
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        self._account.sending(len(spans))
         copies = [copy for span in spans if (copy := self._copy(span)) is not None]
         if not copies:
             return SpanExportResult.SUCCESS
@@ -84,15 +112,15 @@ class _AccountingExporter(SpanExporter):
         try:
             result = self._exporter.export(copies)
         finally:
-            self._note(result is SpanExportResult.SUCCESS)
-        if result is SpanExportResult.SUCCESS:
-            self._account.arrived(copies)
+            taken = result is SpanExportResult.SUCCESS
+            self._account.answered(copies, taken=taken)
+            self._note(taken, 0 if taken else len(copies))
         return result
 
     def _leave_out(self, span: ReadableSpan) -> None:
-        # one that is not waited for any more was counted as not delivered
-        if span.context is not None and self._account.leave_out(span.context.trace_id):
-            self._failed()
+        if span.context is not None:
+            self._account.leave_out(span.context.trace_id)
+        self._failed()
 
     @contained("copying a span for its destination", otherwise=_leave_out)
     def _copy(self, span: ReadableSpan) -> ReadableSpan | None:
@@ -117,11 +145,14 @@ class DeliveringSpanProcessor(SpanProcessor):
         failed: Called for each span that is dropped because of an error of ours. Default: nobody.
 
     Attributes:
-        told: Called after each export, with the destination and whether it succeeded.
+        on_export: Called after each export, with the destination, whether it succeeded, and how
+            many spans are lost with it: the SDK does not send them again.
+        on_change: Called when there is more, or less, that a kill of the process would lose.
         held: Spans that wait for a decision on their call, if they do.
     """
 
-    told: Callable[[str, bool], None] | None = None
+    on_export: Callable[[str, bool, int], None] | None = None
+    on_change: Callable[[], None] | None = None
 
     def __init__(
         self,
@@ -165,6 +196,15 @@ class DeliveringSpanProcessor(SpanProcessor):
             self._send(sent)
         else:
             self.held.add(span.context.trace_id, sent)
+        if self.on_change is not None:
+            self.on_change()
+
+    @property
+    def pending(self) -> Pending:
+        """What would be lost if the process were gone now."""
+        held = 0 if self.held is None else self.held.count()
+        waiting, unanswered = self._account.pending
+        return Pending(waiting + held, unanswered)
 
     def missing(self, trace_id: int) -> tuple[int, int]:
         """Return (spans not arrived, spans made) of a trace, and close its account."""
@@ -180,12 +220,12 @@ class DeliveringSpanProcessor(SpanProcessor):
         assert span.context is not None
         self._batches.on_end(span)
         # not before: one that could not be queued is not waited for
-        self._account.made(span.context.trace_id)
+        self._account.queued(span.context.trace_id)
 
     @contained("noting a delivery")
-    def _note(self, success: bool) -> None:
-        if self.told is not None:
-            self.told(self.name, success)
+    def _note(self, success: bool, lost: int) -> None:
+        if self.on_export is not None:
+            self.on_export(self.name, success, lost)
 
     @contained("ending a delivery of spans")
     def shutdown(self) -> None:

@@ -15,7 +15,8 @@ from functools import partial
 from typing import Final
 
 from ..guard import guarded
-from .frames import REASON_FAILED, Decoder
+from ..semconv import REASON_FAILED
+from .frames import Decoder
 from .rows import dropped_row
 from .state import State
 

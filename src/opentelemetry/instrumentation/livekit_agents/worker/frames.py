@@ -52,8 +52,6 @@ REASON_TRUNCATED: Final = "truncated"
 """The process ended within a frame."""
 REASON_INVALID: Final = "invalid"
 """A row that no frame can carry: not a finite number, or too many or too long attributes."""
-REASON_FAILED: Final = "failed"
-"""An error of this package's own."""
 
 _Given = TypeVar("_Given", Row, Opened, str)
 _Checked = TypeVar("_Checked")

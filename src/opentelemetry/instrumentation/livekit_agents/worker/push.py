@@ -25,8 +25,8 @@ from opentelemetry.sdk.metrics.export import (
 from opentelemetry.sdk.resources import SERVICE_INSTANCE_ID, Resource
 
 from ..guard import guarded
+from ..semconv import REASON_FAILED
 from .deltas import Deltas
-from .frames import REASON_FAILED
 from .rows import delivery_rows, dropped_row
 from .state import State
 

@@ -21,10 +21,11 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from ..guard import guarded
-from .frames import REASON_FAILED, REASON_INVALID, Encoder
+from ..semconv import REASON_FAILED
+from .frames import REASON_INVALID, Encoder
 from .reader_thread import ReaderThread, Source
 from .rows import Batch, Opened, Row, dropped_row
 
@@ -34,6 +35,8 @@ INTERVAL_S: Final = 5.0
 """Seconds after which values are sent that nobody asked to be sent at once."""
 SOON_S: Final = 1.0
 """Seconds that anything of a call waits at most: what a crash takes is younger."""
+_PROCESS: Final = "process"
+"""Stands for the process among its open calls."""
 _GAP_S: Final = 0.1
 """Seconds between two frames, so that what a turn's end sets off goes in one."""
 
@@ -51,7 +54,13 @@ class Relay:
         channel: The process's end of what ``Aggregator.add_process`` made; owned from now on.
         sources: Where the rows of every frame come from.
         interval_s: Seconds between collections that nobody asked for. Default: 5.
+
+    Attributes:
+        at_risk: Returns what the worker adds, once, if this process is gone without ``end``; asked
+            at each frame.
     """
+
+    at_risk: Callable[[], list[Row]] | None = None
 
     def __init__(
         self,
@@ -76,6 +85,7 @@ class Relay:
         self._readers: ReaderThread | None = None
         self._stopping = self._ended = False
         self._failures = 0
+        self._risk_told: list[Any] | None = None
         self._thread = threading.Thread(
             target=self._run, name="livekit-agents-metrics-relay", daemon=True
         )
@@ -121,6 +131,15 @@ class Relay:
                 in between cannot make the call count twice.
         """
         self._tell(_Event(None, call_id, record))
+
+    def end(self, record: Callable[[], None]) -> None:
+        """Tell the worker that nothing is at risk any more.
+
+        Args:
+            record: Records what was, as it turned out; called on the relay's thread.
+        """
+        self.at_risk = None
+        self._tell(_Event(None, _PROCESS, record))
 
     def poke(self) -> None:
         """Send what was recorded at once: a turn, a tool or a conversion is complete."""
@@ -257,22 +276,35 @@ class Relay:
         if self._failures:
             rows.append(dropped_row(REASON_FAILED, self._failures))
             self._failures = 0
-        opened = tuple(event.opened for event in events if event.opened is not None)
+        opened = [event.opened for event in events if event.opened is not None]
         closed = tuple(event.closed for event in events if event.closed is not None)
         # at 0 from now on, so that a crash is an increase
         rows += [row._replace(value=0) for call in opened for row in call.if_lost]
-        if rows or events:
+        with guarded("noting what is at risk"):
+            rows += self._note_risk(opened)
+        if rows or opened or closed:
             try:
-                self._write(Batch(tuple(rows), opened, closed))
+                self._write(Batch(tuple(rows), tuple(opened), closed))
             except OSError:
                 raise
             except Exception:
                 # numbers are lost; that a call has begun or ended is not
-                self._write(Batch((), opened, closed))
+                self._write(Batch((), tuple(opened), closed))
                 raise
         if lost := self._encoder.invalid:
             self._encoder.invalid = 0
             self._write(Batch((dropped_row(REASON_INVALID, lost),)))
+
+    def _note_risk(self, opened: list[Opened]) -> list[Row]:
+        """Add what is at risk, where the worker does not know it yet; return its first zeros."""
+        if self.at_risk is None:
+            return []
+        rows = self.at_risk()
+        known, self._risk_told = self._risk_told, [(row.attributes, row.value) for row in rows]
+        if known == self._risk_told:
+            return []
+        opened.append(Opened(_PROCESS, tuple(rows)))
+        return [row._replace(value=0) for row in rows] if known is None else []
 
     def _write(self, batch: Batch) -> None:
         for frame in self._encoder.encode(batch):
