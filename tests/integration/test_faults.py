@@ -1,0 +1,71 @@
+# Copyright The opentelemetry-instrumentation-livekit-agents Authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""A function of the package raises in a real job process: the call in it goes on as if it did not.
+
+A sample, of points that once ended calls or took tools out of conversations; ``make faults``
+tries every function there is.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from faults import points
+from faults.campaign import WorkerRun, run_worker
+from integration.scrape import attributes
+from opentelemetry.instrumentation.livekit_agents import semconv
+
+DROPPING = (
+    "providers.delivery:DeliveringSpanProcessor.on_end",
+    "tracing.content:without_content",
+)
+"""Without these no span is sent: each that is made is counted as dropped."""
+POINTS = (
+    *DROPPING,
+    "job_process:_enter",
+    "livekit.call_events:CallEvents._on_tools",
+    "livekit.call_events:_Session.watching_tools.<locals>.on_completed",
+    "livekit.job:_noting_failure.<locals>.note",
+    "livekit.job:patch.<locals>.run_job_task",
+    "livekit.session:patch.<locals>.cancel_speech",
+    "livekit.session:patch.<locals>.on_stt_event",
+    "providers.delivery:DeliveringSpanProcessor.on_start",
+    "providers.held:HeldSpans.add",
+    "tracing.processor:EnrichingSpanProcessor.on_end",
+    "tracing.span_diet:SpanDiet.started",
+    "worker.repair:FittingBounds._create_aggregation",
+    "worker.repair:_NotPerCall.__contains__",
+    "worker.repair:unit_of",
+)
+
+
+@pytest.fixture(scope="module")
+def run() -> WorkerRun:
+    run = run_worker("spoken", ["", *POINTS], timeout_s=220)
+    assert run.exit == 0, run.log
+    assert run.calls[0].said, run.log
+    return run
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_a_call_goes_on_as_if_nothing_had_failed(run: WorkerRun, point: str) -> None:
+    """The same is said and done in it, and its process ends as well."""
+    assert points.exists(point), "renamed: name it here as it is called now"
+    unarmed, *armed = run.calls
+    assert armed[POINTS.index(point)].lost(unarmed) == ""
+
+
+def test_the_spans_that_were_lost_are_counted(run: WorkerRun) -> None:
+    """Each once, and as what it is: the backend was there all the time."""
+    dropped = {
+        (labels[semconv.L_SIGNAL], labels[semconv.L_REASON]): point.as_int
+        for resource in run.metrics.resource_metrics
+        for scope in resource.scope_metrics
+        for metric in scope.metrics
+        if metric.name == semconv.M_TELEMETRY_DROPPED.name
+        for point in metric.sum.data_points
+        if (labels := attributes(point.attributes))
+    }
+    # two destinations, and some sixty spans a call go to the lesser of them
+    assert dropped[semconv.SIGNAL_TRACES, semconv.REASON_FAILED] > 2 * 2 * 60
