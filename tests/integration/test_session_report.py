@@ -267,3 +267,42 @@ def test_log_records_say_which_span_they_belong_to(
     assert len(sent) == 4
     for event in sent:
         assert (event.trace_id, event.span_id) in names
+
+
+LOG_EXPORT = {
+    "OTEL_PYTHON_LOGGING_AUTO_INSTRUMENTATION_ENABLED": "true",
+    "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+    "LIVEKITS_LEVEL": "DEBUG",
+    # all of a job's records are to arrive, however busy the machine is
+    "OTEL_INSTRUMENTATION_LIVEKIT_AGENTS_FLUSH_TIMEOUT": "8",
+}
+"""What the wrapper command exports log records with."""
+
+
+def test_the_wrappers_log_export_holds_no_content(tmp_path: Path) -> None:
+    """What LiveKit logs at DEBUG leaves without a word; the console has it as before."""
+    found = report(tmp_path, LOG_EXPORT, rooms=("tools-1",), by_command=True)
+    livekits = [event for event in found.events if event.scope.startswith("livekit")]
+    assert not [event for event in livekits if any(word in repr(event) for word in SAID)]
+    assert not [event for event in livekits if "room" in event.attributes]
+    # from the job and from its worker, with what is none
+    tools = [event for event in livekits if event.body == "executing tool"]
+    assert [event.attributes["function"] for event in tools].count("look_up") == 2
+    failed = [e for e in livekits if e.body == "exception occurred while executing tool"]
+    assert {e.attributes.get("exception.type") for e in failed} == {"RuntimeError", None}
+    assert [e.body for e in found.events if e.scope == "application"].count("looking up") == 2
+    assert "RuntimeError: the calendar is gone" in found.told.run.stderr
+    [started] = [each for each in found.told.run.logged("INFO") if "role=worker" in each]
+    assert "; content: off; LiveKit's log records: without content; flush: " in started
+
+
+def test_the_wrappers_log_export_holds_content_where_events_are_named(tmp_path: Path) -> None:
+    """EVENT_ONLY: the records leave as they are, and the worker says so."""
+    found = report(tmp_path, {**LOG_EXPORT, **CONTENT}, rooms=("tools-1",), by_command=True)
+    records = [event for event in found.events if event.scope == "livekit.agents"]
+    said = [event.attributes.get("lk.pii.text") for event in records]
+    assert said.count("Hello from Zanzibar.") == 2
+    assert {e.attributes.get("room") for e in records} == {"tools-1", None}
+    assert not [e for e in records if "_otelBody" in e.attributes]
+    [started] = [each for each in found.told.run.logged("INFO") if "role=worker" in each]
+    assert "; LiveKit's log records: with content; flush: " in started

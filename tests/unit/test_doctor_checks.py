@@ -515,6 +515,29 @@ def test_content_that_is_on_goes_somewhere() -> None:
     assert verdict.remedy == f"if callers have not agreed to that, write {CONTENT}=NO_CONTENT"
 
 
+def test_log_records_are_content_too() -> None:
+    """Of the wrapper command's handler, and of one of the application's own."""
+    export = {"OTEL_PYTHON_LOGGING_AUTO_INSTRUMENTATION_ENABLED": "true"}
+    what = "LiveKit's own log records hold what is said, and what tools are given"
+    own = Worker("agent.py", own_log_handler=True)
+    _, without = content.check(setup_of(export))
+    assert without == ok(
+        "OTEL_PYTHON_LOGGING_AUTO_INSTRUMENTATION_ENABLED=true exports LiveKit's own log records "
+        "without content; those of other loggers as they are"
+    )
+    _, of_worker, with_content = content.check(
+        setup_of({**export, CONTENT: "EVENT_ONLY"}, worker=own)
+    )
+    assert of_worker == warning(
+        f"{what}: a log handler at the top of agent.py exports them as they are",
+        "leave it off the root logger and LiveKit's, and add it to your own loggers",
+    )
+    assert with_content == warning(
+        f"{what}: OTEL_PYTHON_LOGGING_AUTO_INSTRUMENTATION_ENABLED=true exports them with content, "
+        "as you asked"
+    )
+
+
 @pytest.mark.parametrize(
     "environ",
     [

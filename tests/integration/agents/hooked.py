@@ -5,7 +5,8 @@
 
 FAULTY names hooks that go wrong, besides: any of hang, hang_async, raise, raise_async, exit,
 hang_at_end. LINE=1 instruments by the one line. USERS_LOGS is where a LoggerProvider of the
-application sends. The room's name says what happens in a call.
+application sends. LIVEKITS_LEVEL is the level of LiveKit's own loggers. The room's name says what
+happens in a call.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ LEDGER = Path(os.environ["LEDGER"])
 FAULTY = os.environ.get("FAULTY", "").split(",")
 
 application = logging.getLogger("application")
+logging.getLogger("livekit").setLevel(os.environ.get("LIVEKITS_LEVEL", "NOTSET"))
 
 if users_logs := os.environ.get("USERS_LOGS"):
     provider = LoggerProvider()

@@ -36,6 +36,7 @@ from .call.record import Call
 from .calls import Calls
 from .guard import guarded
 from .job_metrics import JobMetrics
+from .livekit import log_content
 from .livekit import tracer as livekit_tracer
 from .livekit.install import UnsupportedError, install
 from .livekit.patches import Patches
@@ -89,6 +90,7 @@ class Runtime:
         """Put everything back; what cannot be taken off a provider goes inert."""
         self.active = False
         self._patches.undo()
+        log_content.give_back()
         atexit.unregister(self._flush_at_exit)
         of_jobs, self._job_metrics = self._job_metrics, None
         of_worker, self._worker_metrics = self._worker_metrics, None
@@ -142,6 +144,7 @@ class Runtime:
     ) -> None:
         """Say in one line what this worker does, and look whether destinations answer."""
         self._settings = self.settings.for_worker(dispatch_name, development=development)
+        log_content.redact(content=self.settings.event_content)
         command = traces.is_auto_configured(trace.get_tracer_provider())
         if command:
             self._set_environ_of_jobs()
@@ -156,6 +159,7 @@ class Runtime:
             self.settings,
             brought=traces.is_brought(provider),
             degraded=self._degraded,
+            log_records=log_content.policy(content=self.settings.event_content),
             problems=[
                 *self._worker_metrics.problems,
                 *logs.problems_of(self.settings),
@@ -301,6 +305,7 @@ class Runtime:
                 problems = [*self._tracing.problems, *logs.problems_of(self.settings)]
                 self._say([*self.settings.problems, *problems])
                 self._register_last_flush()
+                log_content.redact(content=self.settings.event_content)
                 self._calls = Calls(self.settings)
             if self._job_metrics is None:
                 self._set_up_metrics()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from importlib import metadata
 
-from . import job, log_records, session, tracer, transfers, worker
+from . import job, log_content, log_records, session, tracer, transfers, worker
 from .observer import Observer
 from .patches import MissingError, Patches
 
@@ -35,6 +35,7 @@ def install(patches: Patches, observer: Observer) -> list[str]:
             *session.patch(patches, observer),
             *transfers.patch(patches, observer),
             *log_records.patch(patches),
+            *log_content.patch(patches),
         ]
     except MissingError as error:
         patches.undo()

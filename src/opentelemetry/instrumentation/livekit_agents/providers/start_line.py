@@ -18,7 +18,12 @@ _PROMETHEUS = "prometheus"
 
 
 def log(
-    settings: Settings, *, brought: bool, degraded: Sequence[str], problems: Sequence[str]
+    settings: Settings,
+    *,
+    brought: bool,
+    degraded: Sequence[str],
+    log_records: str,
+    problems: Sequence[str],
 ) -> None:
     """Log the start line, then one error for each thing in the configuration that is wrong.
 
@@ -26,6 +31,7 @@ def log(
         settings: The worker's configuration.
         brought: Whether the user's own provider is used for traces.
         degraded: What does not work in this set-up, and why.
+        log_records: How LiveKit's log records are exported; empty where they are not.
         problems: What else is wrong with the configuration.
     """
     wrong = [*settings.problems, *problems]
@@ -51,11 +57,12 @@ def log(
         signals["TRACES"] = "your own TracerProvider, which exports content by its own policy"
     wrong = list(dict.fromkeys(wrong))
     _logger.info(
-        "telemetry: role=worker; traces: %s; metrics: %s; content: %s; flush: up to %g s; "
+        "telemetry: role=worker; traces: %s; metrics: %s; content: %s; %sflush: up to %g s; "
         "degraded: %s",
         signals["TRACES"],
         signals["METRICS"],
         "on" if settings.content else "off",
+        f"LiveKit's log records: {log_records}; " if log_records else "",
         settings.flush_timeout_s,
         "; ".join([*degraded, *wrong]) or "nothing",
     )

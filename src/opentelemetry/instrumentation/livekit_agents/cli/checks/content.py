@@ -17,6 +17,7 @@ _WHAT: Final = (
     "prompts, transcripts, what the agent says, arguments and results of tools, room names and "
     "participants' identities"
 )
+_LOG_EXPORT: Final = "OTEL_PYTHON_LOGGING_AUTO_INSTRUMENTATION_ENABLED"
 _CLOUDS: Final = (".livekit.cloud", ".livekit.run")
 
 
@@ -45,6 +46,25 @@ def check(setup: Setup) -> Iterator[Verdict]:
             if in_code
             else f"if callers have not agreed to that, write {variable}=NO_CONTENT",
         )
+    yield from _log_records(setup)
+
+
+def _log_records(setup: Setup) -> Iterator[Verdict]:
+    """Say what LiveKit's own log records take along, where log records are exported."""
+    what = "LiveKit's own log records hold what is said, and what tools are given"
+    if setup.worker is not None and setup.worker.own_log_handler:
+        yield warning(
+            f"{what}: a log handler at the top of agent.py exports them as they are",
+            "leave it off the root logger and LiveKit's, and add it to your own loggers",
+        )
+    if setup.environ.get(_LOG_EXPORT, "").strip().lower() == "true":
+        if setup.settings.event_content:
+            yield warning(f"{what}: {_LOG_EXPORT}=true exports them with content, as you asked")
+        else:
+            yield ok(
+                f"{_LOG_EXPORT}=true exports LiveKit's own log records without content; those of "
+                "other loggers as they are"
+            )
 
 
 def check_livekit_cloud(setup: Setup) -> Iterator[Verdict]:

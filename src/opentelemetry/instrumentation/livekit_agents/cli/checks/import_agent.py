@@ -21,6 +21,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry import metrics, trace
 
 from ...instrumentor import LiveKitAgentsInstrumentor
+from ...livekit import log_content
 from ...livekit import tracer as livekit_tracer
 from ...options import Options
 from ...providers import traces
@@ -72,6 +73,7 @@ def look(path: Path, answer_timeout_s: float) -> Worker:
         instrumented=LiveKitAgentsInstrumentor().is_instrumented_by_opentelemetry,
         uses_livekit="livekit.agents" in sys.modules,
         own_meter_provider=isinstance(metrics.get_meter_provider(), MeterProvider),
+        own_log_handler=log_content.has_own_handler(),
         providers_set=tuple(places),
         providers_refused=tuple(refused),
         models=tuple(models.in_source(path, namespace)),

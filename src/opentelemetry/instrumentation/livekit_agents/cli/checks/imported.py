@@ -43,6 +43,7 @@ class Worker:
         own_answers: What the exporters of that provider were answered, each as the fields of an
             ``Answer``.
         own_meter_provider: Whether a MeterProvider was set.
+        own_log_handler: Whether a log handler exports LiveKit's records.
         providers_set: Where global TracerProviders were set, as ``file:line``.
         providers_refused: Where that was refused, since there was one.
         multiprocess_dir: What ``prometheus_multiproc_dir`` was passed to AgentServer.
@@ -62,6 +63,7 @@ class Worker:
     own_provider: bool = False
     own_answers: tuple[Mapping[str, Any], ...] = ()
     own_meter_provider: bool = False
+    own_log_handler: bool = False
     providers_set: tuple[str, ...] = ()
     providers_refused: tuple[str, ...] = ()
     multiprocess_dir: str = ""
