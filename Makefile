@@ -16,7 +16,7 @@ PHOENIX_VENV := $(CACHE)/phoenix-$(PHOENIX_KEY)
 export PHOENIX_BINARY ?= $(PHOENIX_VENV)/bin/phoenix
 
 .PHONY: help demo test lint test-unit test-contract test-integration test-system test-backends \
-	faults collector dashboards bench picture picture-phoenix picture-dashboards clean
+	faults outages collector dashboards bench picture picture-phoenix picture-dashboards clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -88,6 +88,9 @@ test-backends: $(VENV)/ready tools backends ## real backends, and what they show
 
 faults: $(VENV)/ready ## an error in each function of the package in turn: what do calls lose?
 	@PYTHONPATH=tests:examples/dental_receptionist $(BIN)/python -B -m faults $(POINTS)
+
+outages: $(VENV)/ready ## four calls against each way a backend can be sick: what is lost, what is counted
+	@PYTHONPATH=tests:examples/dental_receptionist $(BIN)/python -B -m faults.outages
 
 collector: ## build the OpenTelemetry Collector that the tests run, once
 	@$(PYTHON) collector-config/build.py

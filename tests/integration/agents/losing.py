@@ -1,7 +1,7 @@
 # Copyright The opentelemetry-instrumentation-livekit-agents Authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""An agent that keeps a ledger, in the file LEDGER, of each span that ends in its jobs.
+"""An agent that keeps a ledger, in the file LEDGER, of what ends in its jobs: spans and processes.
 
 With KILL=1 its call ends as a process does that runs out of memory, some seconds after its last
 span: by then its worker is to know what it holds.
@@ -12,6 +12,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import time
+from multiprocessing.util import Finalize
 from pathlib import Path
 
 from livekit.agents import Agent, AgentSession, JobContext, telemetry
@@ -23,13 +25,19 @@ from opentelemetry.instrumentation.livekit_agents import instrument
 instrument()
 
 
+def _enter(what: str, name: str) -> None:
+    with Path(os.environ["LEDGER"]).open("a") as ledger:
+        ledger.write(f"{what} {os.getpid()} {time.time()} {name}\n")
+
+
 class _Ledger(SpanProcessor):
     def on_end(self, span: ReadableSpan) -> None:
-        with Path(os.environ["LEDGER"]).open("a") as ledger:
-            ledger.write(f"{span.name}\n")
+        _enter("span", span.name)
 
 
 async def entrypoint(ctx: JobContext) -> None:
+    # the lowest priority runs last: after it the process is gone
+    Finalize(None, _enter, ("process", ctx.job.id), exitpriority=-100)
     telemetry.tracer._tracer_provider.add_span_processor(_Ledger())
     if os.environ.get("KILL") != "1":
         await take_call(ctx)
