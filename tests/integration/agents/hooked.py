@@ -4,9 +4,9 @@
 """Calls whose data hooks write down what they are given, one line of JSON for each record.
 
 FAULTY names hooks that go wrong, besides: any of hang, hang_async, raise, raise_async, exit,
-hang_at_end. LINE=1 instruments by the one line. USERS_LOGS is where a LoggerProvider of the
-application sends. LIVEKITS_LEVEL is the level of LiveKit's own loggers. The room's name says what
-happens in a call.
+hang_at_end. LINE=1 instruments by the one line. HELD is how many records of a call are written
+down before it ends. USERS_LOGS is where a LoggerProvider of the application sends. LIVEKITS_LEVEL
+is the level of LiveKit's own loggers. The room's name says what happens in a call.
 """
 
 from __future__ import annotations
@@ -41,6 +41,9 @@ if os.environ.get("LINE") == "1":
 
 LEDGER = Path(os.environ["LEDGER"])
 FAULTY = os.environ.get("FAULTY", "").split(",")
+HELD = int(os.environ.get("HELD", "0"))
+written: dict[str, threading.Semaphore] = {}
+"""Released for each record of a call, by its id."""
 
 application = logging.getLogger("application")
 logging.getLogger("livekit").setLevel(os.environ.get("LIVEKITS_LEVEL", "NOTSET"))
@@ -73,6 +76,7 @@ def note(hook: str, record: Record) -> None:
     text = json.dumps({"hook": hook, "thread": thread, **json.loads(record.to_json())})
     with LEDGER.open("a") as file:
         file.write(text + "\n")
+    written[record.call_id].release()
 
 
 @business.on_call_start
@@ -170,6 +174,7 @@ async def take_call(ctx: JobContext) -> None:
     what, _, _ = ctx.job.room.name.partition("-")
     if what == "sessionless":
         raise ValueError("this job fails before its session")
+    of_call = written[ctx.job.id] = threading.Semaphore(0)
     session = AgentSession(llm=openai.LLM(model="gpt-4o-mini", api_key="none"))
     await session.start(Receptionist())
     await session.say("Hello from Zanzibar.")
@@ -187,6 +192,8 @@ async def take_call(ctx: JobContext) -> None:
         business.label("intent", "billing")
         print(f"CALL ENDED {ctx.job.id}", flush=True)
 
+    for _ in range(HELD):
+        await asyncio.to_thread(of_call.acquire)
     ctx.add_shutdown_callback(last_word)
     ctx.shutdown("the call is over")
 
