@@ -17,7 +17,7 @@ from typing import Final
 from ..guard import guarded
 from ..semconv import REASON_FAILED
 from .frames import Decoder
-from .rows import dropped_row
+from .rows import Batch, dropped_row
 from .state import State
 
 _READ_BYTES: Final = 1 << 16
@@ -136,10 +136,13 @@ class Aggregator:
             self._forget(channel)
             return
         for batch in channel.decoder.feed(data):
-            if isinstance(batch, str):
-                self.state.add(dropped_row(batch))
-            else:
-                self.state.apply(batch, channel)
+            self._contain(partial(self._apply, batch, channel))
+
+    def _apply(self, batch: Batch | str, channel: _Channel) -> None:
+        if isinstance(batch, str):
+            self.state.add(dropped_row(batch))
+        else:
+            self.state.apply(batch, channel)
 
     def _forget(self, channel: _Channel) -> None:
         self._selector.unregister(channel.end)

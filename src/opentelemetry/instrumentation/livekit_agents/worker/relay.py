@@ -205,7 +205,8 @@ class Relay:
         except BaseException:
             # our own failure is no crash of the calls that are open
             with contextlib.suppress(Exception):
-                self._write(Batch((dropped_row(REASON_FAILED),), (), tuple(self._open_calls)))
+                ended = (*self._open_calls, _PROCESS)
+                self._write(Batch((dropped_row(REASON_FAILED),), (), ended))
             raise
         finally:
             self._channel.close()
