@@ -261,10 +261,12 @@ class Runtime:
         """Start to deliver what the call has left, on threads of its own."""
         if (found := call_trace.find()) is None:
             return
-        if self._tracing is not None:
-            last_delivery.decide(found, self._tracing, self.settings.keep)
+        # first: what fails after it does not make a good call a crashed one
         if self._job_metrics is not None:
             self._job_metrics.job_ended(found.call)
+        if self._tracing is not None:
+            with guarded("deciding which spans are sent"):
+                last_delivery.decide(found, self._tracing, self.settings.keep)
         waits = self._calls.root_ended(found.call)
         if self.settings.has("flush"):
             waits += self._flush_targets()
