@@ -63,7 +63,7 @@ class Call:
     @property
     def native_root(self) -> dict[str, Any]:
         """The attributes of the root as every destination but Langfuse gets it."""
-        [root] = (span for span in self.native if span.name == "job_entrypoint")
+        [root] = filter(_is_root, self.native)
         return root.attributes
 
     @property
@@ -74,7 +74,7 @@ class Call:
     @property
     def root(self) -> dict[str, Any]:
         """The attributes of Langfuse's root."""
-        [root] = (span for span in self.sent if not span.parent_span_id)
+        [root] = filter(_is_root, self.sent)
         return root.attributes
 
 
@@ -110,7 +110,17 @@ def take(
     run = ending.result()
     sent, native = _by_call(langfuse.spans), _by_call(run.spans)
     job_of = dict(line.split()[1:] for line in run.stdout.splitlines() if line.startswith("JOB "))
+    for calls in (sent, native):
+        roots = [
+            (job, span.name) for job, spans in calls.items() for span in spans if _is_root(span)
+        ]
+        wanted = [(job, "job_entrypoint") for job in job_of.values()]
+        assert sorted(roots) == sorted(wanted), run.stderr
     return {room: Call(sent[job_of[room]], native[job_of[room]]) for room in rooms}
+
+
+def _is_root(span: ReceivedSpan) -> bool:
+    return not span.parent_span_id
 
 
 def _by_call(spans: Sequence[ReceivedSpan]) -> dict[str, list[ReceivedSpan]]:

@@ -61,11 +61,11 @@ class ObservationCosts:
         """
         call = str(attributes.get(semconv.SESSION_ID, ""))
         cost = _dollars(attributes)
-        said = self._said.get(call, 0.0)
-        if said is None:
-            # it ended after the root, which has said this too
-            return {semconv.USAGE_TOTAL: 0.0} if estimated or cost is not None else {}
         if cost is not None:
+            said = self._said.get(call, 0.0)
+            if said is None:
+                # it ended after the root, which has said this too
+                return {semconv.USAGE_TOTAL: 0.0}
             self._note(call, said + cost)
             return {semconv.USAGE_TOTAL: cost}
         if estimated and call and not attributes.get(semconv.UNPRICED):
