@@ -96,6 +96,34 @@ def test_what_a_metrics_object_says_is_taken_off_it() -> None:
     }
 
 
+@pytest.mark.parametrize("wrong_s", [-3599.0, 3601.0])
+def test_a_duration_that_cannot_be_is_no_usage(wrong_s: float) -> None:
+    """A realtime model's is the difference of two times of day, and the speed is made from it."""
+    details = base.RealtimeModelMetrics
+    used = metric_fields.used(
+        base.RealtimeModelMetrics(
+            request_id="r",
+            timestamp=1.0,
+            duration=wrong_s,
+            tokens_per_second=0.01,
+            output_tokens=36,
+            input_token_details=details.InputTokenDetails(),
+            output_token_details=details.OutputTokenDetails(),
+        )
+    )
+    assert used is not None
+    assert used.usage == {"requests": 1, "output_tokens": 36}
+    assert used.tokens_per_second is None
+    assert used.suspect == 1
+    joined = metric_fields.used(
+        base.AvatarMetrics(
+            timestamp=1.0, session_started_time=9000.0, avatar_joined_time=9000.0 + wrong_s
+        )
+    )
+    assert joined is not None
+    assert (joined.usage, joined.suspect) == ({}, 1)
+
+
 def test_how_long_an_avatar_took_to_join() -> None:
     """Two instants of LiveKit's are one duration of ours."""
     joined = base.AvatarMetrics(timestamp=12.0, session_started_time=10.0, avatar_joined_time=12.0)

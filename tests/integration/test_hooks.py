@@ -353,6 +353,50 @@ def test_latencies_are_those_of_the_spans(tmp_path: Path) -> None:
     assert any(turn["interrupted"] for turn in summaries["call-interrupts"]["turns"])
 
 
+def test_a_clock_that_is_set_back_changes_no_duration(tmp_path: Path) -> None:
+    """Real speech, and an hour that goes back in the middle of it: every sum is what it took."""
+    since = time.monotonic()
+    calls = take_speech_calls(
+        tmp_path,
+        "speech_set_back",
+        ("call-books",),
+        # where the first process's clock is ours before livekit-agents is imported
+        START_METHOD="spawn",
+        OTEL_METRICS_EXPORTER="console",
+    )
+    took_s = time.monotonic() - since
+    [line] = [each for each in calls.log.splitlines() if each.startswith("SUMMARY ")]
+    summary = json.loads(line.removeprefix("SUMMARY "))
+    assert summary["ended_at"] < summary["started_at"]
+    assert summary["user_turns"] >= 2
+    counted = exported_metrics(calls.log)
+    assert counted["agent.session.duration"] == [summary["duration_s"]]
+    assert counted.keys() >= {
+        *("agent.speech.duration", "agent.tool_call.duration", "agent.turn.stage.duration"),
+        *("agent.turn.latency", "agent.first_response.latency", "agent.session.llm_duration"),
+    }
+    durations = [summary["duration_s"], summary["first_response_s"], *summary["speech_s"].values()]
+    durations += [tool["duration_s"] for tool in summary["tools"]]
+    durations += [s for turn in summary["turns"] for s in turn["stages_s"].values()]
+    durations += [each for sums in counted.values() for each in sums]
+    assert all(0 <= each < took_s for each in durations), (durations, took_s)
+
+
+def exported_metrics(log: str) -> dict[str, list[float]]:
+    """Return the sums of our metrics in seconds that a worker printed last, by their names."""
+    printed = json.JSONDecoder().raw_decode(log[log.rindex('{\n    "resource_metrics"') :])[0]
+    return {
+        metric["name"]: [
+            point["sum"] if "sum" in point else point["value"]
+            for point in metric["data"]["data_points"]
+        ]
+        for resource in printed["resource_metrics"]
+        for scope in resource["scope_metrics"]
+        for metric in scope["metrics"]
+        if metric["name"].startswith("agent.") and metric["unit"] == "s"
+    }
+
+
 def test_hooks_are_waited_for_where_the_flush_is_left_out(tmp_path: Path) -> None:
     """The end of a call has nothing else to wait for then, and nothing to say of spans."""
     variables = {"OTEL_INSTRUMENTATION_LIVEKIT_AGENTS_DISABLED_PARTS": "flush"}

@@ -61,7 +61,7 @@ class Line:
 
     def hang_up(self) -> dict[tuple[str, ...], Any]:
         """End the call; return all values by metric and labels, the agent's name apart."""
-        self.call.closed_at = 142.0
+        self.call.closed_instant = 142.0
         self.record(SessionEnded())
         return {
             (
@@ -90,7 +90,7 @@ def declared(monkeypatch: pytest.MonkeyPatch) -> Declarations:
 @pytest.fixture
 def line(declared: Declarations) -> Iterator[Line]:
     """A call, found by whatever the test does."""
-    call = Call("job", agent_name="front-desk", started_at=100.0)
+    call = Call("job", agent_name="front-desk", opened_instant=100.0)
     trace = CallTrace(call, rules=OutcomeRules(declared=declared))
     token = otel_context.attach(otel_context.get_current())
     call_trace.attach(trace)

@@ -18,8 +18,8 @@ def test_a_turn_takes_its_transcripts_and_leaves_none() -> None:
 
 def test_duration_is_known_only_of_a_closed_call() -> None:
     """An open call has no duration."""
-    assert Call("1", started_at=10.0).duration_s is None
-    assert Call("1", started_at=10.0, closed_at=12.5).duration_s == 2.5
+    assert Call("1", opened_instant=10.0).duration_s is None
+    assert Call("1", opened_instant=10.0, closed_instant=12.5).duration_s == 2.5
 
 
 def test_turns_are_counted_by_whoever_hears_them() -> None:

@@ -50,7 +50,14 @@ def agent(text: str = "Yes.", *, interrupted: bool = False, **timings: float) ->
 
 @pytest.fixture
 def call() -> Call:
-    return Call("job", agent_name="receptionist", started_at=1.0, closed_at=61.0)
+    return Call(
+        "job",
+        agent_name="receptionist",
+        started_at=1.0,
+        closed_at=61.0,
+        opened_instant=7.0,
+        closed_instant=67.0,
+    )
 
 
 @pytest.fixture
@@ -138,6 +145,12 @@ def test_a_suspect_latency_is_none_here_either(journal: Journal, latency_s: floa
     """As the metric keeps it out; nor is it replaced by a sum."""
     _, answer = turns(journal, user(**USER), TurnAnswered(latency_s, {}), agent(**AGENT))
     assert answer.latency_s is None
+
+
+def test_a_sum_that_cannot_be_is_no_latency(journal: Journal) -> None:
+    """LiveKit's delays are differences of two times of day."""
+    _, answer = turns(journal, user(**{**USER, "end_of_turn_delay": 3600.5}), agent(**AGENT))
+    assert (answer.latency_s, answer.latency_source) == (None, None)
 
 
 def test_an_answer_that_was_cut_off_at_once_is_a_turn(journal: Journal) -> None:

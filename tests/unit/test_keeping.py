@@ -11,11 +11,22 @@ import pytest
 from opentelemetry.sdk.trace import ReadableSpan
 
 from opentelemetry.instrumentation.livekit_agents import environment_variables, settings
+from opentelemetry.instrumentation.livekit_agents.call.events import TurnAnswered
 from opentelemetry.instrumentation.livekit_agents.call.keeping import KeepRules
 from opentelemetry.instrumentation.livekit_agents.call.record import Call
+from opentelemetry.instrumentation.livekit_agents.calls import Calls
 from opentelemetry.instrumentation.livekit_agents.providers.held import HeldSpans
 
 HALF = 1 << 63
+
+
+def test_a_latency_that_cannot_be_makes_no_call_slow() -> None:
+    """An hour that did not pass is nothing to look at."""
+    calls = Calls(settings.resolve({}))
+    trace = calls.trace_of(Call("1"))
+    for latency_s in (1.6, 3600.0, -3600.0, 1.5):
+        calls.take(trace.call, TurnAnswered(latency_s, {}))
+    assert trace.call.slowest_turn_s == 1.6
 
 
 @pytest.mark.parametrize(

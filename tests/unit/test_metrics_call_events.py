@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
@@ -26,23 +27,27 @@ from opentelemetry.instrumentation.livekit_agents.call.events import (
     TurnAnswered,
 )
 from opentelemetry.instrumentation.livekit_agents.call.record import Call
+from opentelemetry.instrumentation.livekit_agents.livekit import clock
 from opentelemetry.instrumentation.livekit_agents.livekit.call_events import CallEvents
 
 
 class Session(EventEmitter[str]):
     """A session's events and the attributes of it that are read."""
 
-    def __init__(self) -> None:
+    def __init__(self, clocks: Clocks) -> None:
         super().__init__()
+        self.clocks = clocks
         self.output = SimpleNamespace(audio=object(), audio_enabled=True)
         self._activity: Any = None
         self._early_assistant_metrics: Any = None
 
     def agent(self, old: str, new: str, at: float) -> None:
+        self.clocks.show(at)
         event = lk.AgentStateChangedEvent(old_state=old, new_state=new, created_at=at)  # type: ignore[arg-type]
         self.emit("agent_state_changed", event)
 
     def user(self, old: str, new: str, at: float) -> None:
+        self.clocks.show(at)
         event = lk.UserStateChangedEvent(old_state=old, new_state=new, created_at=at)  # type: ignore[arg-type]
         self.emit("user_state_changed", event)
 
@@ -51,6 +56,7 @@ class Session(EventEmitter[str]):
         self.emit("conversation_item_added", lk.ConversationItemAddedEvent(item=item))
 
     def tool(self, update: Any, at: float) -> None:
+        self.clocks.show(at)
         event = lk.ToolExecutionUpdatedEvent(update=update, created_at=at)
         self.emit("tool_execution_updated", event)
 
@@ -63,9 +69,35 @@ class Sink:
         self.events.append(event)
 
 
+@dataclass
+class Clocks:
+    """The clocks of a process.
+
+    Attributes:
+        instant: What the one shows that cannot step.
+        time_of_day: What the other shows.
+    """
+
+    instant: float = 100.0
+    time_of_day: float = 100.0
+
+    def show(self, at: float) -> None:
+        """Both show the same."""
+        self.instant = self.time_of_day = at
+
+
+@pytest.fixture(autouse=True)
+def clocks(monkeypatch: pytest.MonkeyPatch) -> Clocks:
+    """Clocks that begin at the same second, so that events of the future are of now."""
+    clocks = Clocks()
+    fake = SimpleNamespace(time=lambda: clocks.time_of_day, perf_counter=lambda: clocks.instant)
+    monkeypatch.setattr(clock, "time", fake)
+    return clocks
+
+
 @pytest.fixture
-def session() -> Session:
-    return Session()
+def session(clocks: Clocks) -> Session:
+    return Session(clocks)
 
 
 @pytest.fixture
@@ -76,7 +108,7 @@ def sink() -> Sink:
 @pytest.fixture
 def followed(session: Session, sink: Sink) -> CallEvents:
     followed = CallEvents(sink)
-    followed.listen(session, Call("job", started_at=100.0))
+    followed.listen(session, Call("job", opened_instant=100.0))
     return followed
 
 
@@ -88,6 +120,7 @@ def test_who_speaks(session: Session, sink: Sink) -> None:
     session.user("listening", "speaking", 104.0)
     session.user("speaking", "listening", 105.0)
     session.agent("thinking", "speaking", 106.0)
+    session.clocks.show(107.0)
     session.emit("close", lk.CloseEvent(reason=lk.CloseReason.USER_INITIATED, created_at=107.0))
     assert sink.events == [
         FirstResponse(1.5),
@@ -110,6 +143,7 @@ def test_a_chat_has_no_speech(session: Session, sink: Sink) -> None:
 def test_a_latency_is_told_when_the_answer_begins_and_once(session: Session, sink: Sink) -> None:
     """Not again with the message that follows, nor with a speech that answers nothing."""
     session.output.audio = None
+    session.clocks.show(100.5)
     session.emit(
         "metrics_collected",
         lk.MetricsCollectedEvent(
@@ -233,3 +267,59 @@ def test_a_session_that_starts_again_is_followed_once(session: Session, sink: Si
     session.user("listening", "speaking", 104.0)
     session.user("speaking", "listening", 105.0)
     assert sink.events == [SpeechEnded("user", 1.0)]
+
+
+@pytest.mark.parametrize("step_s", [-3600.0, 3600.0])
+def test_a_clock_that_is_set_changes_no_duration(sink: Sink, clocks: Clocks, step_s: float) -> None:
+    """In the midst of a greeting, of what the user says, and of a tool: the time of day jumps."""
+    session = Session(clocks)
+    CallEvents(sink).listen(session, Call("job", opened_instant=100.0))
+    tool = FunctionCall(call_id="1", name="book", arguments="{}")
+    ahead_s = 0.0
+
+    def at(instant: float) -> float:
+        clocks.instant, clocks.time_of_day = instant, instant + ahead_s
+        return clocks.time_of_day
+
+    def emit(name: str, event: Any) -> None:
+        session.emit(name, event)
+
+    def states(kind: str, old: str, new: str, created_at: float) -> None:
+        event = {"agent": lk.AgentStateChangedEvent, "user": lk.UserStateChangedEvent}[kind]
+        emit(f"{kind}_state_changed", event(old_state=old, new_state=new, created_at=created_at))
+
+    states("agent", "initializing", "speaking", at(101.5))
+    ahead_s += step_s
+    states("agent", "speaking", "listening", at(103.5))
+    states("user", "listening", "speaking", at(104.0))
+    ahead_s += step_s
+    # stamped with when the last word was heard, half a second ago
+    states("user", "speaking", "listening", at(105.5) - 0.5)
+    emit(
+        "tool_execution_updated",
+        lk.ToolExecutionUpdatedEvent(
+            update=lk.ToolCallStarted(function_call=tool), created_at=at(106.0)
+        ),
+    )
+    ahead_s += step_s
+    emit(
+        "tool_execution_updated",
+        lk.ToolExecutionUpdatedEvent(
+            update=lk.ToolCallEnded(id="1", call_id="1", status="done"), created_at=at(106.25)
+        ),
+    )
+    assert sink.events == [
+        FirstResponse(1.5),
+        SpeechEnded("agent", 2.0),
+        SpeechEnded("user", 1.0),
+        ToolFinished("book", "success", 0.25),
+    ]
+
+
+@pytest.mark.parametrize("step_s", [-3600.0, 3600.0])
+def test_a_stamp_from_before_the_clock_was_set_is_of_now(clocks: Clocks, step_s: float) -> None:
+    """Half a second that cannot be told, in place of an hour that did not pass."""
+    clocks.show(5000.0)
+    assert clock.instant_of(4999.5) == 4999.5
+    clocks.time_of_day += step_s
+    assert clock.instant_of(4999.5) == 5000.0

@@ -72,7 +72,7 @@ def recorder(points: Points) -> Recorder:
 
 @pytest.fixture
 def call() -> Call:
-    return Call("job", agent_name="front-desk", started_at=100.0)
+    return Call("job", agent_name="front-desk", opened_instant=100.0)
 
 
 def used(component: str, **usage: float) -> events.ModelUsed:
@@ -90,7 +90,7 @@ def test_a_call_counts_once(points: Points, recorder: Recorder, call: Call) -> N
     recorder.record(call, used("llm", request_duration=0.5))
     recorder.record(call, used("realtime", request_duration=2.0))
     recorder.record(call, used("tts", request_duration=9.0))
-    call.turns, call.closed_at = 3, 142.0
+    call.turns, call.closed_instant = 3, 142.0
     recorder.record(call, events.SessionEnded())
     recorder.record(call, events.SessionEnded())
     assert points.values(semconv.M_SESSIONS_ACTIVE) == {("front-desk",): 0}
@@ -122,7 +122,9 @@ def test_what_a_call_used_can_be_read_while_it_lasts(recorder: Recorder, call: C
 def test_other_kinds_of_calls_are_one_counter(points: Points, kind: str) -> None:
     """Nothing else of them is recorded."""
     recorder = Recorder(points.tally)
-    call = Call("job", agent_name="front-desk", kind=kind, started_at=100.0, closed_at=142.0)
+    call = Call(
+        "job", agent_name="front-desk", kind=kind, opened_instant=100.0, closed_instant=142.0
+    )
     for event in ALL_EVENTS:
         recorder.record(call, event)
     assert set(points.metrics()) == {semconv.M_NONPRODUCTION_SESSIONS.name}
@@ -158,6 +160,15 @@ def test_a_suspect_latency_is_counted_and_kept_out(
     assert points.values(semconv.M_TURN_LATENCY) == {}
     assert points.values(semconv.M_TURN_STAGE_DURATION) == {}
     assert points.values(semconv.M_TELEMETRY_DROPPED) == {("metrics", "suspect_latency"): 1}
+
+
+def test_durations_that_cannot_be_are_counted(
+    points: Points, recorder: Recorder, call: Call
+) -> None:
+    """They are in no sum; how many there were is known."""
+    used = events.ModelUsed("realtime", "acme", "one", {Usage.OUTPUT_TOKENS: 36}, suspect=2)
+    recorder.record(call, used)
+    assert points.values(semconv.M_TELEMETRY_DROPPED) == {("metrics", "suspect_latency"): 2}
 
 
 def test_an_exemplar_leads_to_the_turn(points: Points, recorder: Recorder, call: Call) -> None:
@@ -288,7 +299,7 @@ ALL_EVENTS: list[events.CallEvent] = [
 
 def test_every_metric_is_made_as_declared(points: Points, recorder: Recorder) -> None:
     """Name, unit, description, bounds and labels are those of the one table in semconv."""
-    call = Call("job", agent_name="front-desk", started_at=100.0, closed_at=142.0)
+    call = Call("job", agent_name="front-desk", opened_instant=100.0, closed_instant=142.0)
     for event in ALL_EVENTS:
         recorder.record(call, event)
     recorder.record(call, events.TurnAnswered(-1.0, {}))

@@ -94,15 +94,19 @@ def test_tags(tags: set[str], outcome: str) -> None:
         ({}, {"times_heard": 2}, "completed"),
         ({"heard_at_least": 0}, {"times_heard": 0}, "completed"),
         ({"heard_at_least": 4}, {"times_heard": 3}, "abandoned"),
-        ({"abandoned_within_s": 15.0}, {"times_heard": 9, "closed_at": 114.9}, "abandoned"),
-        ({"abandoned_within_s": 15.0}, {"times_heard": 9, "closed_at": 115.0}, "completed"),
+        ({"abandoned_within_s": 15.0}, {"times_heard": 9, "closed_instant": 114.9}, "abandoned"),
+        ({"abandoned_within_s": 15.0}, {"times_heard": 9, "closed_instant": 115.0}, "completed"),
     ],
 )
 def test_thresholds_of_abandonment(
     rules: dict[str, Any], call: dict[str, Any], outcome: str
 ) -> None:
     """How often the agent has to be heard, or how long a caller has to stay."""
-    left = {"close_reason": "participant_disconnected", "started_at": 100.0, "closed_at": 160.0}
+    left = {
+        "close_reason": "participant_disconnected",
+        "opened_instant": 100.0,
+        "closed_instant": 160.0,
+    }
     assert OutcomeRules(**rules).outcome_of(Call("1", **{**left, **call})) == outcome
 
 

@@ -39,7 +39,7 @@ OWN: dict[str, Any] = {
 
 @pytest.fixture
 def trace() -> CallTrace:
-    return CallTrace(Call("job", started_at=100.0))
+    return CallTrace(Call("job", opened_instant=100.0))
 
 
 def request_span(trace: CallTrace, request_id: str, provider: TracerProvider | None = None) -> Span:
@@ -126,10 +126,10 @@ def test_what_costs_nothing_by_nature_is_not_counted(trace: CallTrace) -> None:
 def test_flat_costs_are_due_once(trace: CallTrace) -> None:
     """By the call once, by the minute up to the last close: a session can be started again."""
     prices = Pricing(OWN)
-    trace.call.closed_at = 160.0
+    trace.call.closed_instant = 160.0
     assert prices.settle(trace.call) == Spent("other", "flat", "flat", pytest.approx(0.56))
     assert prices.settle(trace.call) is None
-    trace.call.closed_at = 220.0
+    trace.call.closed_instant = 220.0
     assert prices.settle(trace.call) == Spent("other", "flat", "flat", pytest.approx(0.06))
     assert trace.call.costs.by_component() == {"other": pytest.approx(0.62)}
     assert Pricing({}).settle(trace.call) is None
@@ -137,7 +137,7 @@ def test_flat_costs_are_due_once(trace: CallTrace) -> None:
 
 def test_a_clock_that_was_set_back_costs_nothing(trace: CallTrace) -> None:
     """The caller is not paid."""
-    trace.call.closed_at = 40.0
+    trace.call.closed_instant = 40.0
     assert Pricing({"flat": {"per_minute": 1}}).settle(trace.call) is None
 
 

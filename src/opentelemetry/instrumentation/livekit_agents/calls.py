@@ -22,7 +22,7 @@ from .call_report import CallReport, log_events
 from .guard import guarded
 from .job_metrics import JobMetrics
 from .pricing import Pricing
-from .semconv import TOOL_ERROR, TOOL_SUCCESS
+from .semconv import SUSPECT_LATENCY_S, TOOL_ERROR, TOOL_SUCCESS
 from .settings import Settings
 from .tracing import call_trace
 from .tracing.call_trace import CallTrace
@@ -115,7 +115,7 @@ class Calls:
 
 def _note(call: Call, event: CallEvent) -> None:
     """Note what tells afterwards whether a call is worth looking at."""
-    if isinstance(event, TurnAnswered):
+    if isinstance(event, TurnAnswered) and 0 <= event.latency_s <= SUSPECT_LATENCY_S:
         call.slowest_turn_s = max(call.slowest_turn_s, event.latency_s)
     elif (isinstance(event, ToolFinished) and event.status == TOOL_ERROR) or (
         isinstance(event, ErrorRaised) and not event.recoverable

@@ -135,6 +135,7 @@ class ModelUsed:
         usage: What it took; what is not there is none.
         tokens_per_second: Of its output, where it says so.
         request_id: What LiveKit calls the piece of work; also on its span.
+        suspect: How many of its durations cannot be; they are not in ``usage``.
     """
 
     component: str
@@ -143,6 +144,7 @@ class ModelUsed:
     usage: Mapping[Usage, float]
     tokens_per_second: float | None = None
     request_id: str = ""
+    suspect: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -160,7 +160,9 @@ class Journal:
         """Return the sum that stands for a latency which LiveKit did not measure."""
         parts = [self._end_of_turn_s, *(event.timings.get(name) for name in _ANSWER_PARTS)]
         known = [part for part in parts if part is not None]
-        return sum(known) if len(known) == len(parts) else None
+        latency_s = sum(known)
+        suspect = not 0 <= latency_s <= semconv.SUSPECT_LATENCY_S
+        return None if len(known) < len(parts) or suspect else latency_s
 
     def _tool(self, event: ToolFinished, at: float) -> Tool:
         return Tool(

@@ -56,6 +56,8 @@ class Call:
         turns: What the user said that became part of the conversation, in messages.
         started_at: When the AgentSession started, Unix seconds.
         closed_at: When it closed, Unix seconds.
+        opened_instant: When the first session started, on a clock that cannot step.
+        closed_instant: When the last one closed, on that clock.
         close_reason: LiveKit's reason for the close.
         failed: Whether the session closed with an error or the entrypoint raised.
         failures: What failed in it: models and services for good, and tools.
@@ -80,6 +82,8 @@ class Call:
     turns: int = 0
     started_at: float | None = None
     closed_at: float | None = None
+    opened_instant: float | None = None
+    closed_instant: float | None = None
     close_reason: str | None = None
     failed: bool = False
     failures: int = 0
@@ -97,9 +101,9 @@ class Call:
     @property
     def duration_s(self) -> float | None:
         """Seconds that the session was open, or None while it is or if it never was."""
-        if self.started_at is None or self.closed_at is None:
+        if self.opened_instant is None or self.closed_instant is None:
             return None
-        return self.closed_at - self.started_at
+        return self.closed_instant - self.opened_instant
 
     def user_turn_begins(self) -> None:
         """Count a turn that is told apart on this side."""

@@ -249,7 +249,8 @@ class CallSummary(_Record):
         tenant_id: On whose behalf it was taken, if the application said so.
         started_at: When the first session started.
         ended_at: When the last session closed; None if it never did.
-        duration_s: Between the two; as in ``agent_session_duration_seconds``.
+        duration_s: Between the two, by a clock that cannot step, as in
+            ``agent_session_duration_seconds``.
         close_reason: LiveKit's.
         failed: Whether the session closed with an error or the entrypoint raised.
         first_response_s: From the start to the first sound of the agent.

@@ -111,7 +111,7 @@ class Generation:
 
 @dataclass(slots=True)
 class Answer:
-    """All that is known of how one answer came about; instants in Unix seconds.
+    """All that is known of how one answer came about; instants on any one clock.
 
     Attributes:
         heard_at: When the agent's first audio sounded.

@@ -10,7 +10,6 @@ the stages of a turn are not told apart.
 
 from __future__ import annotations
 
-import time
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Protocol
@@ -29,7 +28,7 @@ from ..call.events import (
 )
 from ..call.record import Call
 from ..guard import guarded, observed
-from . import metric_fields
+from . import clock, metric_fields
 from .listening import listener
 from .patches import MissingError, Patches
 from .turn_log import TurnLog
@@ -166,27 +165,28 @@ class _Session:
             return
         if event.new_state == "speaking":
             if session.output.audio is not None and session.output.audio_enabled:
-                self._speaking_since[semconv.SPEAKER_AGENT] = event.created_at
-                self._first_heard(event.created_at)
+                at = clock.instant_of(event.created_at)
+                self._speaking_since[semconv.SPEAKER_AGENT] = at
+                self._first_heard(at)
             early = getattr(session, "_early_assistant_metrics", None)
             # what is set stays until the next answer: the object tells whether it is new
             if early is not None and early is not self._early_metrics:
                 self._early_metrics = early
-                self._answered(early, heard_at=event.created_at)
+                self._answered(early, heard_at=clock.instant_of(event.created_at))
         elif event.old_state == "speaking":
-            self._speech_ended(semconv.SPEAKER_AGENT, event.created_at)
+            self._speech_ended(semconv.SPEAKER_AGENT, clock.instant_of(event.created_at))
 
     def _first_heard(self, at: float) -> None:
         if not self._heard:
             self._heard = True
-            if self._call.started_at is not None:
-                self._tell(FirstResponse(max(at - self._call.started_at, 0.0)))
+            if self._call.opened_instant is not None:
+                self._tell(FirstResponse(max(at - self._call.opened_instant, 0.0)))
 
     def _user_state_changed(self, event: Any) -> None:
         if event.new_state == "speaking":
-            self._speaking_since[semconv.SPEAKER_USER] = event.created_at
+            self._speaking_since[semconv.SPEAKER_USER] = clock.instant_of(event.created_at)
         elif event.old_state == "speaking":
-            self._speech_ended(semconv.SPEAKER_USER, event.created_at)
+            self._speech_ended(semconv.SPEAKER_USER, clock.instant_of(event.created_at))
 
     def _speech_ended(self, speaker: str, at: float) -> None:
         since = self._speaking_since.pop(speaker, None)
@@ -195,7 +195,7 @@ class _Session:
 
     def _close(self, event: Any) -> None:
         for speaker in list(self._speaking_since):
-            self._speech_ended(speaker, event.created_at)
+            self._speech_ended(speaker, clock.instant_of(event.created_at))
         if (session := self._session()) is not None:
             # it may be started again, and followed anew
             for name, listener in self._listeners.items():
@@ -212,7 +212,7 @@ class _Session:
     def _speech_created(self, event: Any) -> None:
         activity = getattr(self._session(), "_activity", None)
         if getattr(activity, "realtime_llm_session", None) is not None:
-            self.log.reply_requested(event.created_at)
+            self.log.reply_requested(clock.instant_of(event.created_at))
 
     def _item_added(self, event: Any) -> None:
         item = event.item
@@ -225,7 +225,9 @@ class _Session:
                 speaker == semconv.SPEAKER_AGENT
                 and metrics.get("e2e_latency") != self._reported_latency
             ):
-                self._answered(metrics, heard_at=metrics.get("started_speaking_at") or time.time())
+                began_at = metrics.get("started_speaking_at")
+                heard_at = clock.instant_of(began_at) if began_at else clock.now()
+                self._answered(metrics, heard_at=heard_at)
             numbers = {k: v for k, v in metrics.items() if isinstance(v, int | float)}
             self._tell(Said(speaker, item.text_content or "", item.interrupted, numbers))
 
@@ -288,10 +290,10 @@ class _Session:
         if update.type == "tool_call_started":
             call = update.function_call
             self._started_tools.add(call.call_id)
-            self._running_tools[call.call_id] = (call, event.created_at)
+            self._running_tools[call.call_id] = (call, clock.instant_of(event.created_at))
         elif update.type == "tool_call_ended":
             call, since = self._running_tools.pop(update.call_id)
-            duration_s = max(event.created_at - since, 0.0)
+            duration_s = max(clock.instant_of(event.created_at) - since, 0.0)
             self._tell(
                 ToolFinished(
                     call.name,

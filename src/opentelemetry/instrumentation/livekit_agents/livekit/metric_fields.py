@@ -265,6 +265,18 @@ _SUMMED: Final = {
     for name, fields in HOMES.items()
 }
 
+_BY_CLOCK: Final = (
+    Usage.REQUEST_DURATION,
+    Usage.CONNECT_DURATION,
+    Usage.INFERENCE_DURATION,
+    Usage.DETECTION_DURATION,
+    Usage.DETECTION_DELAY,
+    Usage.PLAYBACK_DELAY,
+    Usage.JOIN_DURATION,
+)
+"""What one report takes at most minutes of. Some are differences of two times of day, as those of
+realtime models and avatars are: a clock that was set meanwhile makes them hours, or negative."""
+
 
 def used(metrics: Any) -> ModelUsed | None:
     """Translate one of LiveKit's metrics objects; None for a class that is not in the table."""
@@ -281,12 +293,19 @@ def used(metrics: Any) -> ModelUsed | None:
         if value:
             amount = 1.0 if isinstance(value, (str, bool)) else float(value)
             usage[key] = usage.get(key, 0.0) + sign * amount
+    suspect = [
+        key for key in _BY_CLOCK if not 0 <= usage.get(key, 0.0) <= semconv.SUSPECT_DURATION_S
+    ]
+    for key in suspect:
+        del usage[key]
+    speed = None if Usage.REQUEST_DURATION in suspect else getattr(metrics, "tokens_per_second", 0)
     metadata = getattr(metrics, "metadata", None)
     return ModelUsed(
         component=component,
         provider=str(getattr(metadata, "model_provider", None) or getattr(metrics, "label", "")),
         model=getattr(metadata, "model_name", None) or "",
         usage=usage,
-        tokens_per_second=getattr(metrics, "tokens_per_second", None) or None,
+        tokens_per_second=speed or None,
         request_id=str(getattr(metrics, "request_id", "")),
+        suspect=len(suspect),
     )

@@ -13,7 +13,7 @@ from uuid import uuid4
 from .. import semconv
 from ..call.record import Call, FinalTranscript
 from ..guard import guarded
-from . import job
+from . import clock, job
 from .call_events import CallEvents
 from .listening import listener
 from .observer import Observer
@@ -42,7 +42,9 @@ def patch(patches: Patches, observer: Observer) -> list[str]:
                 call = observer.session_starting(_new_call, _name_of(agent))
                 calls[id(session)] = call
                 call.started_at = call.started_at or time.time()
-                call.closed_at = None
+                if call.opened_instant is None:
+                    call.opened_instant = clock.now()
+                call.closed_at = call.closed_instant = None
                 events.listen(session, call)
                 _listen(session, call, observer, forget=lambda: calls.pop(id(session), None))
         return wrapped(*args, **kwargs)
@@ -123,7 +125,7 @@ def _listen(session: Any, call: Call, observer: Observer, *, forget: Callable[[]
 
     def on_close(event: Any) -> None:
         forget()
-        call.closed_at = time.time()
+        call.closed_at, call.closed_instant = time.time(), clock.now()
         call.close_reason = str(getattr(event.reason, "value", event.reason))
         call.failed = call.failed or event.error is not None
         observer.session_closed(call)

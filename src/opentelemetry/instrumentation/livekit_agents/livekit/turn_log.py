@@ -40,12 +40,12 @@ What the numbers mean in livekit-agents 1.8.9, and where each is computed (``voi
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from dataclasses import dataclass
 from typing import Any, Final
 
 from ..call.turns import Answer, EndOfTurn, Generation
+from . import clock
 
 _KEPT: Final = 16
 """Generations and tools that are remembered: a chat has no answer that would clear them."""
@@ -59,17 +59,16 @@ class _Run:
     tts: Any = None
 
     def generation(self, handed_out_at: float) -> Generation:
-        """Read the records, whose instants are ``time.perf_counter()``'s."""
-        to_unix = time.time() - time.perf_counter()
+        """Read the records; their instants are those of :mod:`.clock`."""
         generation = Generation()
         if (started_at := getattr(self.llm, "started_at", None)) is not None:
-            generation.started_at = started_at + to_unix
+            generation.started_at = started_at
             if self.llm.ttft is not None:
                 generation.first_token_at = generation.started_at + self.llm.ttft
         if self.tts is not None and self.tts.ttfb is not None:
             asked_at = getattr(self.tts, "synthesis_started_at", None)
             if asked_at is not None:
-                generation.sentence_at = asked_at + to_unix
+                generation.sentence_at = asked_at
             else:
                 # a custom tts_node leaves no stamp: its first audio is what is now handed out
                 generation.sentence_at = handed_out_at - self.tts.ttfb
@@ -105,18 +104,18 @@ class TurnLog:
 
     def tool_called(self, call_id: str) -> None:
         """A tool starts, and the answer waits for it."""
-        self._tools.append(_Tool(call_id, time.time()))
+        self._tools.append(_Tool(call_id, clock.now()))
 
     def tool_answered(self, call_id: str) -> None:
         """The answer no longer waits for a tool: it returned, or said that it will take a while."""
         for tool in self._tools:
             if tool.call_id == call_id:
-                tool.answered_at = time.time()
+                tool.answered_at = clock.now()
 
     def turn_ended(self, metrics: Any) -> None:
         """Note LiveKit's ``EOUMetrics``."""
         self._end_of_turn = EndOfTurn(
-            decided_at=metrics.timestamp,
+            decided_at=clock.instant_of(metrics.timestamp),
             transcription_delay=metrics.transcription_delay,
             end_of_turn_delay=metrics.end_of_utterance_delay,
             hook_duration=metrics.on_user_turn_completed_delay,
@@ -134,7 +133,7 @@ class TurnLog:
         Args:
             latency: LiveKit's ``e2e_latency``, seconds.
             playback_latency: LiveKit's, seconds.
-            heard_at: When the answer's first audio sounded, Unix seconds.
+            heard_at: When the answer's first audio sounded, an instant of :mod:`.clock`.
         """
         handed_out_at = heard_at - playback_latency
         answer = Answer(

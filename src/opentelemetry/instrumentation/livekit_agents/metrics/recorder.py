@@ -29,6 +29,7 @@ _DETECTION_PARTS: Final = (
     (Usage.INFERENCE_DURATION, semconv.PART_PREDICTION),
     (Usage.DETECTION_DELAY, semconv.PART_DETECTION_DELAY),
 )
+_SUSPECT: Final = (semconv.SIGNAL_METRICS, semconv.REASON_SUSPECT_LATENCY)
 
 
 class Measurements(Protocol):
@@ -161,8 +162,7 @@ class Recorder:
 
     def _turn_answered(self, call: Call, event: events.TurnAnswered, span: SpanContext) -> None:
         if not 0 <= event.latency_s <= semconv.SUSPECT_LATENCY_S:
-            suspect = (semconv.SIGNAL_METRICS, semconv.REASON_SUSPECT_LATENCY)
-            self._record(semconv.M_TELEMETRY_DROPPED, 1, suspect, span)
+            self._record(semconv.M_TELEMETRY_DROPPED, 1, _SUSPECT, span)
             return
         self._record(semconv.M_TURN_LATENCY, event.latency_s, (call.agent_name,), span)
         for stage, duration_s in event.stages_s.items():
@@ -198,6 +198,8 @@ class Recorder:
     def _model_used(self, call: Call, event: events.ModelUsed, span: SpanContext) -> None:
         agent = (call.agent_name,)
         usage = event.usage
+        if event.suspect:
+            self._record(semconv.M_TELEMETRY_DROPPED, event.suspect, _SUSPECT, span)
         if event.component in _LLM and event.tokens_per_second:
             model = (event.provider or semconv.UNKNOWN, event.model or semconv.UNKNOWN)
             speed = event.tokens_per_second

@@ -144,7 +144,9 @@ REASON_FAILED: Final = "failed"
 REASON_KILLED: Final = "killed"
 """Spans of a process that was gone before they were delivered."""
 REASON_SUSPECT_LATENCY: Final = "suspect_latency"
-"""A turn latency below 0 or above :data:`SUSPECT_LATENCY_S`: a clock or an anchor was wrong."""
+"""A turn latency below 0 or above :data:`SUSPECT_LATENCY_S`, or what a model or service took, below
+0 or above :data:`SUSPECT_DURATION_S`: a clock or an anchor was wrong."""
+SUSPECT_DURATION_S: Final = 600.0
 SUSPECT_LATENCY_S: Final = 60.0
 
 # A percentile is read from the bucket that it falls into, and is off by the ratio of its bounds at
