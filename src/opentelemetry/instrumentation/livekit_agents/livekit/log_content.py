@@ -16,6 +16,7 @@ import copy
 import logging
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Final
 
@@ -46,23 +47,21 @@ def patch(patches: Patches) -> list[str]:
                 args = (relayed, *args[1:])
         return wrapped(*args, **kwargs)
 
-    def handle(wrapped: Any, _: Any, args: Any, kwargs: Any) -> Any:
-        text = semconv.REDACTED
-        with guarded("taking a log record from a job"):
-            text = vars(args[0]).pop(semconv.RECORD_BODY, text)
-        token = _relayed.set(text)
-        try:
-            return wrapped(*args, **kwargs)
-        finally:
-            _relayed.reset(token)
-
-    module = "livekit.agents.ipc.log_queue"
     try:
-        patches.wrap(module, "LogQueueHandler.emit", queue)
-        patches.wrap(module, "LogQueueListener.handle", handle)
+        patches.wrap("livekit.agents.ipc.log_queue", "LogQueueHandler.emit", queue)
     except MissingError as error:
         return [f"{error}: texts of log records that a job sends to its worker are not exported"]
     return []
+
+
+@contextmanager
+def of_job(record: logging.LogRecord) -> Iterator[None]:
+    """Have what a job said of a record's text hold while the worker handles the record."""
+    token = _relayed.set(vars(record).pop(semconv.RECORD_BODY, semconv.REDACTED))
+    try:
+        yield
+    finally:
+        _relayed.reset(token)
 
 
 def redact(*, content: bool) -> None:

@@ -29,6 +29,7 @@ from opentelemetry import trace
 
 from .. import semconv
 from ..guard import guarded
+from . import log_content
 from .patches import MissingError, Patches
 
 _NONE = ("", "0")
@@ -53,7 +54,8 @@ def patch(patches: Patches) -> list[str]:
             if (context := _context_of(args[0])) is not None:
                 token = otel_context.attach(context)
         try:
-            return wrapped(*args, **kwargs)
+            with log_content.of_job(args[0]):
+                return wrapped(*args, **kwargs)
         finally:
             if token is not None:
                 otel_context.detach(token)
