@@ -10,7 +10,7 @@ import json
 import pickle
 from collections.abc import Callable, Iterator
 from enum import Enum, IntEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -74,6 +74,7 @@ HOSTILE: dict[str, Callable[[], Any]] = {
     "tuple": lambda: _hostile(tuple, (1, 5)),
     "list": lambda: _hostile(list),
     "dict": lambda: _hostile(dict),
+    "dict of no pairs": lambda: type("Odd", (dict,), {"items": lambda _: [1]})(),
     "list of it": lambda: [_hostile(object)],
     "pair of it": lambda: (_hostile(float, 1.0), _hostile(object)),
     "repr that is no text": lambda: type("Odd", (), {"__repr__": lambda _: 5})(),
@@ -298,6 +299,13 @@ def test_what_cannot_be_a_hook_is_a_type_error(line: CallTrace, register: Any) -
 # --- numbers and texts of others ---------------------------------------------------------------
 
 
+class Scale(NamedTuple):
+    """A pair of the application's own."""
+
+    least: float
+    greatest: float
+
+
 class Level(IntEnum):
     """A whole number of the application's own."""
 
@@ -321,7 +329,7 @@ def test_one_number_of_numpys_does_not_cost_the_values_beside_it(line: CallTrace
     business.record("party_size", np.float64(1.5))
     business.record("party_size", Level.HIGH)
     business.feedback(5)
-    business.feedback(np.float64(2), scale=(np.float64(1), np.float64(5)))
+    business.feedback(np.float64(2), scale=Scale(np.float64(1), 5))
     business.count("callbacks", True, reason="late")
     arrived = _at_worker(tally)
     assert arrived["agent.conversion.value", "bookings", "EUR"] == 42.5

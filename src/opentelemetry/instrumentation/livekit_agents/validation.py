@@ -9,7 +9,7 @@ import functools
 import logging
 import os
 from collections.abc import Callable, Collection
-from typing import Final, ParamSpec
+from typing import Final, ParamSpec, cast
 
 from .call.plain_values import plain_number, plain_text
 from .guard import guarded
@@ -86,7 +86,9 @@ def amount_of(value: object) -> int | float | None:
 
 def pair_of(value: object) -> tuple[int | float, int | float] | None:
     """Return a tuple of two numbers; None for anything else."""
-    if type(value) is not tuple or len(value) != 2:
+    if not issubclass(type(value), tuple):
         return None
-    first, second = map(bounded_number, value)
-    return None if first is None or second is None else (first, second)
+    match [*map(bounded_number, tuple.__iter__(cast("tuple[object, ...]", value)))]:
+        case [int() | float() as first, int() | float() as second]:
+            return first, second
+    return None

@@ -226,7 +226,7 @@ def _bounds(name: str, bounds: Collection[float]) -> tuple[float, ...]:
 
 def _sets(name: str, labels: Mapping[str, Collection[str]]) -> dict[str, frozenset[str]]:
     try:
-        items = list(labels.items())
+        items = [(label, values) for label, values in labels.items()]
     except Exception:  # noqa: BLE001  any code can run in a mapping of the application's
         raise ValueError(
             f"labels={safe_repr(labels)} of {name!r}: not the values of each label; "
