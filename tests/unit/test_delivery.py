@@ -15,10 +15,12 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from opentelemetry import trace
-from opentelemetry.instrumentation.livekit_agents import semconv, settings
+from opentelemetry.instrumentation.livekit_agents import last_delivery, semconv, settings
+from opentelemetry.instrumentation.livekit_agents.call.record import Call
 from opentelemetry.instrumentation.livekit_agents.providers.delivery import DeliveringSpanProcessor
 from opentelemetry.instrumentation.livekit_agents.providers.flush import Flush
 from opentelemetry.instrumentation.livekit_agents.providers.traces import Tracing
+from opentelemetry.instrumentation.livekit_agents.tracing.call_trace import CallTrace
 from opentelemetry.instrumentation.livekit_agents.tracing.content import without_content
 from opentelemetry.instrumentation.livekit_agents.tracing.span_diet import SpanDiet
 
@@ -132,6 +134,38 @@ def test_a_target_that_raises_ends_the_flush_like_any_other(
     flush.done.result(timeout=10)
     assert flush.unfinished == frozenset()
     assert "flushing broken failed" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (SpanExportResult.SUCCESS, []),
+        (
+            SpanExportResult.FAILURE,
+            ["1 of 2 spans of call 1 did not get to backend within 2 s of its end"],
+        ),
+    ],
+)
+def test_a_span_that_ends_after_the_flush_is_not_said_to_be_lost(
+    answer: SpanExportResult, said: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """LiveKit makes some while it cleans up; what was refused by then is said."""
+    provider, delivery = _deliver(_Backend(answer))
+    tracer = provider.get_tracer("t")
+    root = tracer.start_span("root")
+    root.end()
+    flush = Flush([("backend", delivery.force_flush)], 10)
+    flush.done.result(timeout=10)
+    tracer.start_span("late", trace.set_span_in_context(root)).end()
+
+    last_delivery.report(
+        CallTrace(Call("1"), root=root),
+        flush,
+        Tracing(provider, is_ours=True, deliveries=[delivery]),
+        2,
+    )
+
+    assert caplog.messages == said
 
 
 def test_an_unsampled_span_is_neither_sent_nor_missed() -> None:
