@@ -361,8 +361,9 @@ def test_nothing_of_opentelemetry_complains(counted: Counted) -> None:
     """
     complaints = ("WARNING opentelemetry.", "ERROR opentelemetry.")
     logged = counted.run.stderr.splitlines()
-    [unpriced] = [line for line in logged if line.startswith(complaints)]
-    assert "no price for llm gpt-4o-mini of 127.0.0.1" in unpriced
+    complained = [line for line in logged if line.startswith(complaints)]
+    assert len(complained) == 1, "\n".join(complained)
+    assert "no price for llm gpt-4o-mini of 127.0.0.1" in complained[0]
 
 
 @pytest.mark.parametrize("by_command", [False, True], ids=["line", "command"])
