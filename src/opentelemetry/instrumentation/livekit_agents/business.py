@@ -38,10 +38,11 @@ from .call.declarations import Conversion, Declarations
 from .call.events import Labelled, Measured, Rated
 from .call.plain_values import any_text, is_empty, plain_text, safe_repr
 from .call.summary import CallStart, CallSummary, Tool, Turn
+from .guard import contained
 from .hooks import on_call_end, on_call_start, on_tool, on_turn
 from .tracing.call_trace import find as find_call_trace
 from .tracked_tool import tracked_tool
-from .validation import amount_of, bounded_number, contained, member, pair_of, refuse
+from .validation import RefusedError, amount_of, bounded_number, member, pair_of, refuse
 
 __all__ = [
     "CallStart",
@@ -76,6 +77,7 @@ declared: Final = Declarations()
 # --- declared before calls come ----------------------------------------------------------------
 
 
+@contained("taking business.declare_outcomes", raises=(ValueError, TypeError))
 def declare_outcomes(*names: str, default: str = "") -> None:
     """Allow further outcomes of calls, beside those that LiveKit itself can tell.
 
@@ -93,6 +95,7 @@ def declare_outcomes(*names: str, default: str = "") -> None:
     declared.default_outcome = plain_text(default) or declared.default_outcome
 
 
+@contained("taking business.declare_conversion", raises=(ValueError, TypeError))
 def declare_conversion(name: str, *, outcome: str = "", description: str = "") -> None:
     """Declare a goal of calls; ``bookings`` is ``agent_bookings_total`` on the scrape.
 
@@ -108,6 +111,7 @@ def declare_conversion(name: str, *, outcome: str = "", description: str = "") -
     declared.add_conversion(Conversion(name, outcome, description))
 
 
+@contained("taking business.declare_label", raises=(ValueError, TypeError))
 def declare_label(name: str, values: Collection[str]) -> None:
     """Declare a dimension of calls: intent, direction, channel, tenant tier, experiment.
 
@@ -123,6 +127,7 @@ def declare_label(name: str, values: Collection[str]) -> None:
     declared.add_label(name, values)
 
 
+@contained("taking business.declare_counter", raises=(ValueError, TypeError))
 def declare_counter(
     name: str,
     *,
@@ -144,6 +149,7 @@ def declare_counter(
     declared.add_kpi("counter", name, unit=unit, description=description, labels=labels)
 
 
+@contained("taking business.declare_histogram", raises=(ValueError, TypeError))
 def declare_histogram(
     name: str,
     *,
@@ -173,7 +179,7 @@ def declare_histogram(
 # --- said in a call ----------------------------------------------------------------------------
 
 
-@contained
+@contained("taking business.outcome", raises=(RefusedError,))
 def outcome(name: str, reason: str = "") -> None:
     """Say how the call ended; the last word counts, and goes before every rule.
 
@@ -195,7 +201,7 @@ def outcome(name: str, reason: str = "") -> None:
     call_trace.call.worth.outcome, call_trace.call.worth.reason = known, why or ""
 
 
-@contained
+@contained("taking business.convert", raises=(RefusedError,))
 def convert(name: str, value: float = 0.0, currency: str = "") -> None:
     """Say that the call reached a goal.
 
@@ -231,7 +237,7 @@ def convert(name: str, value: float = 0.0, currency: str = "") -> None:
     call_trace.convert(goal)
 
 
-@contained
+@contained("taking business.label", raises=(RefusedError,))
 def label(name: str, value: str) -> None:
     """Give the call a label; it is on what is recorded of the call as a whole from now on.
 
@@ -260,7 +266,7 @@ def label(name: str, value: str) -> None:
     call_trace.tell(Labelled(key, known))
 
 
-@contained
+@contained("taking business.transfer", raises=(RefusedError,))
 def transfer() -> None:
     """Say that the caller was passed on to a human; the outcome is ``transferred``.
 
@@ -270,7 +276,7 @@ def transfer() -> None:
         call_trace.call.worth.transferred = True
 
 
-@contained
+@contained("taking business.feedback", raises=(RefusedError,))
 def feedback(
     score: float, *, kind: str = semconv.FEEDBACK_CSAT, scale: tuple[float, float] | None = None
 ) -> None:
@@ -306,7 +312,7 @@ def feedback(
     call_trace.tell(Rated(known, on_scale))
 
 
-@contained
+@contained("taking business.user", raises=(RefusedError,))
 def user(user_id: str) -> None:
     """Say whose call it is: ``user.id`` on its spans from now on; never a label of a metric."""
     if not (call_trace := find_call_trace()):
@@ -318,7 +324,7 @@ def user(user_id: str) -> None:
     call_trace.write({semconv.USER_ID: text})
 
 
-@contained
+@contained("taking business.tenant", raises=(RefusedError,))
 def tenant(tenant_id: str) -> None:
     """Say on whose behalf the call is taken: ``tenant.id`` on its spans; never a label."""
     if not (call_trace := find_call_trace()):
@@ -331,7 +337,7 @@ def tenant(tenant_id: str) -> None:
     call_trace.write({semconv.TENANT_ID: text})
 
 
-@contained
+@contained("taking business.count", raises=(RefusedError,))
 def count(name: str, amount: float = 1, **labels: str) -> None:
     """Add to a KPI that was declared with :func:`declare_counter`.
 
@@ -343,7 +349,7 @@ def count(name: str, amount: float = 1, **labels: str) -> None:
     _measure("count", "counter", name, amount, labels)
 
 
-@contained
+@contained("taking business.record", raises=(RefusedError,))
 def record(name: str, value: float, **labels: str) -> None:
     """Record a value of a KPI that was declared with :func:`declare_histogram`.
 

@@ -5,18 +5,15 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 import os
-from collections.abc import Callable, Collection
-from typing import Final, ParamSpec, cast
+from collections.abc import Collection
+from typing import Final, cast
 
 from .call.plain_values import plain_number, plain_text
-from .guard import guarded
 from .tracing.call_trace import CallTrace
 
 _logger = logging.getLogger("opentelemetry.instrumentation.livekit_agents")
-_Parameters = ParamSpec("_Parameters")
 
 _GREATEST: Final = 1e15
 """No amount, score or measurement of a call is more; sums of more would lose cents."""
@@ -27,22 +24,6 @@ _refused: Final[set[str]] = set()
 
 class RefusedError(ValueError):
     """A value of the application's is refused; raised in development alone."""
-
-
-def contained(function: Callable[_Parameters, None]) -> Callable[_Parameters, None]:
-    """Keep everything but a refusal from whoever calls a function of ``business``."""
-
-    @functools.wraps(function)
-    def call(*args: _Parameters.args, **kwargs: _Parameters.kwargs) -> None:
-        try:
-            function(*args, **kwargs)
-        except RefusedError:
-            raise
-        except Exception:
-            with guarded(f"taking business.{function.__name__}"):
-                raise
-
-    return call
 
 
 def refuse(call_trace: CallTrace, function: str, what: str, instead: str) -> None:
