@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from typing import Any
+from typing import Any, cast
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -86,29 +86,28 @@ class _CurrentDeadline(threading.local):
 _current = _CurrentDeadline()
 
 
-def _use(connection: HTTPConnection) -> None:
-    if _current.deadline is not None:
-        _current.deadline.use(connection)
+class _Cuttable:
+    """Tells the deadline of the thread's request which connection it uses; new or kept alive."""
 
-
-class _Connection(HTTPConnection):
     def connect(self) -> None:
-        _use(self)
-        super().connect()
+        self._use()
+        super().connect()  # type: ignore[misc]
 
     def request(self, *args: Any, **kwargs: Any) -> None:
-        _use(self)
-        super().request(*args, **kwargs)
+        self._use()
+        super().request(*args, **kwargs)  # type: ignore[misc]
+
+    def _use(self) -> None:
+        if _current.deadline is not None:
+            _current.deadline.use(cast("HTTPConnection", self))
 
 
-class _TlsConnection(HTTPSConnection):
-    def connect(self) -> None:
-        _use(self)
-        super().connect()
+class _Connection(_Cuttable, HTTPConnection):
+    pass
 
-    def request(self, *args: Any, **kwargs: Any) -> None:
-        _use(self)
-        super().request(*args, **kwargs)
+
+class _TlsConnection(_Cuttable, HTTPSConnection):
+    pass
 
 
 class _Pool(HTTPConnectionPool):
