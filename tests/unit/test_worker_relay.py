@@ -514,6 +514,64 @@ def test_the_end_of_a_call_does_not_wait_for_readers_of_others() -> None:
     assert {"agent_name": "late"} in [dict(row.attributes) for row in rows]
 
 
+class _Large:
+    """A reader with as many rows as a user's metric can have, once."""
+
+    ROWS = 20_000
+
+    def __init__(self) -> None:
+        self._rows = [
+            own_row(semconv.M_ERRORS, {"agent_name": f"agent {number}"})
+            for number in range(self.ROWS)
+        ]
+
+    def take(self) -> list[Row]:
+        rows, self._rows = self._rows, []
+        return rows
+
+
+def _of_others(batch: Batch) -> int:
+    return sum(row.instrument.name == semconv.M_ERRORS.name for row in batch.rows)
+
+
+def test_the_end_of_a_call_does_not_wait_for_rows_of_others() -> None:
+    """A user's metric with thousands of series is sent behind it."""
+    worker = _Worker()
+    relay = Relay(worker.theirs)
+    relay.call_opened("call", [_CRASHED])
+    relay.add_reader(_Large())
+    relay.flush(0.01)
+    worker.read_until(lambda batch: _of_others(batch) > 0)
+
+    relay.call_closed("call")
+    worker.read_until(lambda batch: bool(batch.closed))
+    assert sum(map(_of_others, worker.read_until(lambda batch: _of_others(batch) > 0))) > 0
+    closing = threading.Thread(target=relay.close, args=(10,))
+    closing.start()
+    worker.read_to_the_end()
+    closing.join(10)
+
+
+def test_rows_of_others_that_are_not_sent_are_counted() -> None:
+    """A process that ends before they have left says how many there were."""
+    worker = _Worker()
+    relay = Relay(worker.theirs)
+    relay.add_reader(_Large())
+    relay.flush(0.01)
+    batches = worker.read_until(lambda batch: _of_others(batch) > 0)
+    assert not relay.close(0.01)
+    batches += worker.read_to_the_end()
+
+    lost = [
+        row.value
+        for batch in batches
+        for row in batch.rows
+        if ("reason", "not_delivered") in row.attributes
+    ]
+    assert len(lost) == 1
+    assert sum(map(_of_others, batches)) + sum(lost) == _Large.ROWS
+
+
 def test_a_channel_ends_whatever_a_reader_of_others_does() -> None:
     """The worker sees its end, and no call of it as lost."""
     worker, hanging = _Worker(), _Hanging()

@@ -29,7 +29,7 @@ class ReaderThread:
         condition: The owner's; notified when rows are there.
 
     Attributes:
-        taken: The number of the last request whose rows were taken.
+        taken: The number of the last request whose rows were all taken.
         sent: The same, of those that were sent; its owner's to set.
         stopped: Whether the thread is to end; its owner's to set.
     """
@@ -58,14 +58,20 @@ class ReaderThread:
 
     @property
     def has_rows(self) -> bool:
-        """Whether a request was answered since rows were taken."""
+        """Whether rows of an answered request are to be taken."""
         return self._collected > self.taken
 
-    def take(self) -> list[Row]:
-        """Return what was collected."""
-        rows, self._rows = self._rows, []
-        self.taken = self._collected
+    def take(self, most: int) -> list[Row]:
+        """Return the next rows of what was collected, ``most`` of them."""
+        rows, self._rows = self._rows[:most], self._rows[most:]
+        if not self._rows:
+            self.taken = self._collected
         return rows
+
+    @property
+    def waiting(self) -> int:
+        """How many rows were collected and not taken."""
+        return len(self._rows)
 
     def _run(self) -> None:
         while True:

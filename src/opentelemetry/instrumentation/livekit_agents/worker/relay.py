@@ -7,8 +7,8 @@ Nothing is queued but the calls that open and close. While the worker does not r
 waits in its write, and what is recorded meanwhile adds up where it is recorded, in the tally and
 in the SDK's aggregations: bounded by the number of series, and nothing is lost.
 
-Readers of others are collected on a second thread, since their callbacks may take any time: what
-is our own, and the end of a call, never waits for them.
+Readers of others are collected on a second thread, since their callbacks may take any time, and
+what they gave is sent a slice at a time: what is our own, and the end of a call, waits for neither.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final, NamedTuple
 
 from ..guard import guarded
-from ..semconv import REASON_FAILED
+from ..semconv import REASON_FAILED, REASON_NOT_DELIVERED
 from .frames import REASON_INVALID, Encoder
 from .reader_thread import ReaderThread, Source
 from .rows import Batch, Opened, Row, dropped_row
@@ -37,6 +37,8 @@ SOON_S: Final = 1.0
 """Seconds that anything of a call waits at most: what a crash takes is younger."""
 _PROCESS: Final = "process"
 """Stands for the process among its open calls."""
+_SLICE: Final = 256
+"""Rows of others in a frame: some 20 ms of work, where a user's metric can have 50,000 rows."""
 _GAP_S: Final = 0.1
 """Seconds between two frames, so that what a turn's end sets off goes in one."""
 
@@ -151,8 +153,12 @@ class Relay:
         with self._condition:
             self._hurry(SOON_S)
 
-    def flush(self, timeout_s: float) -> bool:
+    def flush(self, timeout_s: float, *, others: bool = True) -> bool:
         """Send everything and wait until it is with the operating system.
+
+        Args:
+            timeout_s: Seconds to wait at most.
+            others: Whether rows of others are waited for too. Default: they are.
 
         Returns:
             Whether it was within ``timeout_s`` seconds.
@@ -161,16 +167,23 @@ class Relay:
             self._asked += 1
             asked = self._asked
             self._condition.notify_all()
-            self._condition.wait_for(lambda: self._all_sent(asked) or self._ended, timeout_s)
-            return self._all_sent(asked)
+            self._condition.wait_for(
+                lambda: self._ended or self._all_sent(asked, others=others), timeout_s
+            )
+            return self._all_sent(asked, others=others)
 
-    def close(self, timeout_s: float) -> bool:
+    def close(self, timeout_s: float, *, others: bool = True) -> bool:
         """Send everything and end the channel: the worker knows that no more will come.
+
+        Args:
+            timeout_s: Seconds to wait at most.
+            others: Whether rows of others are waited for too; those that are not sent then are
+                counted as lost. Default: they are.
 
         Returns:
             Whether everything was sent within ``timeout_s`` seconds.
         """
-        sent = self.flush(timeout_s)
+        sent = self.flush(timeout_s, others=others)
         with self._condition:
             self._stopping = True
             self._condition.notify_all()
@@ -191,8 +204,9 @@ class Relay:
             self._due = due
             self._condition.notify_all()
 
-    def _all_sent(self, asked: int) -> bool:
-        return self._sent >= asked and (self._readers is None or self._readers.sent >= asked)
+    def _all_sent(self, asked: int, *, others: bool) -> bool:
+        of_others = asked if self._readers is None or not others else self._readers.sent
+        return min(self._sent, of_others) >= asked
 
     # --- on the thread -------------------------------------------------------------------------
 
@@ -228,8 +242,10 @@ class Relay:
             events, self._events = self._events, []
             collected: list[Row] = []
             if self._readers is not None:
-                collected = self._readers.take()
+                collected = self._readers.take(_SLICE)
                 self._readers.ask(asked)
+                if stopping and (lost := self._readers.waiting):
+                    collected.append(dropped_row(REASON_NOT_DELIVERED, lost))
             self._due = self._all_due
         self._contain(events, collected)
         with self._condition:
