@@ -136,6 +136,13 @@ def test_a_target_that_raises_ends_the_flush_like_any_other(
     assert "flushing broken failed" in caplog.text
 
 
+def test_a_target_that_gives_up_itself_is_not_finished() -> None:
+    """Whether its own deadline or the flush's passes first, the same is said of it."""
+    flush = Flush([("slow", lambda: False), ("healthy", lambda: True)], 10)
+    flush.done.result(timeout=10)
+    assert flush.unfinished == {"slow"}
+
+
 @pytest.mark.parametrize(
     ("answer", "said"),
     [

@@ -120,10 +120,10 @@ class JobMetrics:
         """Send everything recorded; blocks until it is with the operating system."""
         return self._relay.flush(timeout_s)
 
-    def close(self, timeout_s: float) -> None:
-        """Send everything recorded and end the channel; blocks."""
+    def close(self, timeout_s: float, *, others: bool) -> None:
+        """Send everything recorded, by others if they are asked for, and end; blocks."""
         self._relay.end(self._count_the_rest)
-        self._relay.close(timeout_s)
+        self._relay.close(timeout_s, others=others)
 
     def take_native(self, *, set_global: bool) -> None:
         """Relay what LiveKit and others record on the global provider, once there is one."""

@@ -25,8 +25,11 @@ from .worker_metrics import WorkerMetrics
 
 _logger = logging.getLogger("opentelemetry.instrumentation.livekit_agents")
 
+METRICS: Final = "metrics to the worker"
+"""Name of the target that holds back what was recorded in calls."""
 _LAST_PUSH_S: Final = 5.0
 """Seconds that the end of a worker may wait for its last metrics to be read, and to be sent."""
+_MOMENT_S: Final = 0.5
 
 
 def targets(
@@ -37,7 +40,7 @@ def targets(
         (delivery.name, delivery.force_flush) for delivery in tracing.deliveries
     ]
     if job_metrics is not None:
-        found.insert(0, ("metrics to the worker", lambda: job_metrics.flush(timeout_s)))
+        found.insert(0, (METRICS, lambda: job_metrics.flush(timeout_s)))
     others = {
         "traces": trace.get_tracer_provider(),
         "traces of LiveKit": livekit_tracer.provider(),
@@ -94,16 +97,30 @@ def report(found: CallTrace, flush: Flush, tracing: Tracing, timeout_s: float) -
 
 
 def end_metrics(
-    of_jobs: JobMetrics | None, of_worker: WorkerMetrics | None, timeout_s: float = _LAST_PUSH_S
+    of_jobs: JobMetrics | None,
+    of_worker: WorkerMetrics | None,
+    timeout_s: float = _LAST_PUSH_S,
+    *,
+    given_up: bool = False,
 ) -> None:
-    """Send the last metrics of a process and stop; blocks, for ``timeout_s`` in each step."""
+    """Send the last metrics of a process and stop.
+
+    Args:
+        of_jobs: Those of its jobs, if it has any.
+        of_worker: Those of its worker, if it is one.
+        timeout_s: Seconds that each step may block. Default: 5.
+        given_up: Whether a flush has run into its deadline. Then only what is our own is waited
+            for, which needs a moment where the worker reads.
+    """
+    if given_up:
+        timeout_s = min(timeout_s, _MOMENT_S)
     if of_jobs is not None:
-        of_jobs.close(timeout_s)
+        of_jobs.close(timeout_s, others=not given_up)
     if of_worker is not None:
         of_worker.close(timeout_s)
     # not before: what they still had to collect would be lost. The SDK has a lock that a callback
     # of the application may hold for as long as it likes
-    Flush([("readers", native_metrics.give_back)], timeout_s).wait()
+    Flush([("readers", native_metrics.give_back)], 0.1 if given_up else timeout_s).wait()
 
 
 async def end_metrics_on_a_thread(

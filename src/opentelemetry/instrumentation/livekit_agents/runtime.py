@@ -67,7 +67,8 @@ class Runtime:
         self._native_provider: trace.TracerProvider | None = None
         self._flushes: dict[str, Flush] = {}
         self._restore_environ: dict[str, str | None] = {}
-        self._delivery_given_up = False
+        self._given_up: frozenset[str] = frozenset()
+        """What did not finish its last flush, by name: the end of the process does not wait."""
         self._channel: socket.socket | None = None
         self._worker_metrics: WorkerMetrics | None = None
         self._job_metrics: JobMetrics | None = None
@@ -281,7 +282,7 @@ class Runtime:
             return
         if not flush.done.done() and flush.remaining_s > 0:
             await asyncio.wait({asyncio.wrap_future(flush.done)}, timeout=flush.remaining_s)
-        self._delivery_given_up = bool(flush.unfinished)
+        self._given_up = flush.unfinished
         if self._tracing is None or not self.settings.has("flush"):
             return  # hooks alone were waited for
         timeout_s = self.settings.flush_timeout_s
@@ -359,20 +360,21 @@ class Runtime:
 
     def _flush_at_exit(self) -> None:
         atexit.unregister(self._flush_at_exit)
-        if self.active and not self._delivery_given_up and self.settings.has("flush"):
+        if self.active and self.settings.has("flush"):
             with guarded("flushing at exit"):
                 for delivery in () if self._tracing is None else self._tracing.deliveries:
                     if delivery.held is not None:
                         delivery.held.release()
-                flush = Flush(self._flush_targets(), self.settings.flush_timeout_s)
+                targets = [one for one in self._flush_targets() if one[0] not in self._given_up]
+                flush = Flush(targets, self.settings.flush_timeout_s)
                 flush.wait()
-                self._delivery_given_up = bool(flush.unfinished)
+                self._given_up |= flush.unfinished
         with guarded("ending metrics"):
-            # what has just been given up is not waited for once more
-            timeout_s = 0.1 if self._delivery_given_up else self.settings.flush_timeout_s
             of_jobs, self._job_metrics = self._job_metrics, None
             of_worker, self._worker_metrics = self._worker_metrics, None
-            last_delivery.end_metrics(of_jobs, of_worker, timeout_s)
+            given_up = last_delivery.METRICS in self._given_up
+            timeout_s = self.settings.flush_timeout_s
+            last_delivery.end_metrics(of_jobs, of_worker, timeout_s, given_up=given_up)
 
 
 def _is_job_process() -> bool:

@@ -22,7 +22,8 @@ class Flush:
     """A flush that is under way.
 
     Args:
-        targets: (name, blocking call) pairs; started at once, in parallel.
+        targets: (name, blocking call) pairs; started at once, in parallel. A call that returns
+            False has given up.
         timeout_s: Seconds from now that anybody may wait for it.
     """
 
@@ -32,6 +33,7 @@ class Flush:
         self._deadline = time.monotonic() + timeout_s
         self._lock = threading.Lock()
         self._unfinished = {name for name, _ in targets}
+        self._running = len(targets)
         self.done: Future[None] = Future()
         """Completes when the last target has; awaited through ``asyncio.wrap_future``."""
         if not targets:
@@ -51,7 +53,7 @@ class Flush:
 
     @property
     def unfinished(self) -> frozenset[str]:
-        """Names of the targets that have not answered."""
+        """Names of the targets that have not answered, or have given up themselves."""
         with self._lock:
             return frozenset(self._unfinished)
 
@@ -63,13 +65,16 @@ class Flush:
             return
 
     def _run(self, name: str, call: Callable[[], object]) -> None:
+        given_up = False
         try:
-            call()
+            given_up = call() is False
         except Exception:
             _logger.exception("flushing %s failed", name)
         finally:
             with self._lock:
-                self._unfinished.discard(name)
-                last = not self._unfinished
+                if not given_up:
+                    self._unfinished.discard(name)
+                self._running -= 1
+                last = not self._running
             if last:
                 self.done.set_result(None)
