@@ -42,7 +42,7 @@ server = AgentServer(
     port=0,
     num_idle_processes=1,
     load_threshold=math.inf,
-    initialize_process_timeout=60,
+    initialize_process_timeout=180,
 )
 
 

@@ -116,8 +116,8 @@ def exports(livekit_server: LiveKitServer) -> Iterator[tuple[Export, Export]]:
         _worker("reception", livekit_server, chat, receiver) as worker,
         _worker("recorded", livekit_server, chat, content_receiver, content=True) as recorded,
     ):
-        worker.wait_until_ready(timeout_s=60)
-        recorded.wait_until_ready(timeout_s=60)
+        worker.wait_until_ready(timeout_s=240)
+        recorded.wait_until_ready(timeout_s=240)
         try:
             asyncio.run(asyncio.wait_for(_make_calls(livekit_server), CALLS_TIMEOUT_S))
         except TimeoutError:
