@@ -1,4 +1,4 @@
-# Copyright The opentelemetry-instrumentation-livekit-agents Authors
+# Copyright The Callspan Authors
 # SPDX-License-Identifier: Apache-2.0
 
 """A stand-in for LiveKit's SIP service: it speaks Twirp, and transfers nobody anywhere."""

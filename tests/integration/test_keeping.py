@@ -1,4 +1,4 @@
-# Copyright The opentelemetry-instrumentation-livekit-agents Authors
+# Copyright The Callspan Authors
 # SPDX-License-Identifier: Apache-2.0
 
 """Traces chosen at hang-up, on a real worker: whole ones of the calls that matter, and no others.

@@ -1,4 +1,4 @@
-# Copyright The opentelemetry-instrumentation-livekit-agents Authors
+# Copyright The Callspan Authors
 # SPDX-License-Identifier: Apache-2.0
 
 """Real calls: a LiveKit server, a worker registered with it, speech over WebRTC, keys, hang-up."""

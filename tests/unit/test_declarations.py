@@ -1,4 +1,4 @@
-# Copyright The opentelemetry-instrumentation-livekit-agents Authors
+# Copyright The Callspan Authors
 # SPDX-License-Identifier: Apache-2.0
 
 """What can be declared, what cannot, and that it travels to a job process whole."""

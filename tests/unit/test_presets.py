@@ -1,4 +1,4 @@
-# Copyright The opentelemetry-instrumentation-livekit-agents Authors
+# Copyright The Callspan Authors
 # SPDX-License-Identifier: Apache-2.0
 
 """Backends by name: where they are and how they are told who sends; what is said of bad values."""

@@ -1,4 +1,4 @@
-# Copyright The opentelemetry-instrumentation-livekit-agents Authors
+# Copyright The Callspan Authors
 # SPDX-License-Identifier: Apache-2.0
 """Speech synthesis without a network: the ``espeak-ng`` program as a LiveKit text-to-speech model.
 

@@ -1,4 +1,4 @@
-# Copyright The opentelemetry-instrumentation-livekit-agents Authors
+# Copyright The Callspan Authors
 # SPDX-License-Identifier: Apache-2.0
 
 """An agent that keeps a ledger, in the file LEDGER, of what ends in its jobs: spans and processes.

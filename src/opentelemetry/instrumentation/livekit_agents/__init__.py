@@ -1,4 +1,4 @@
-# Copyright The opentelemetry-instrumentation-livekit-agents Authors
+# Copyright The Callspan Authors
 # SPDX-License-Identifier: Apache-2.0
 
 """OpenTelemetry for LiveKit Agents: one whole trace per call, from a worker whose jobs die.

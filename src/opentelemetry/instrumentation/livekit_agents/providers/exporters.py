@@ -1,4 +1,4 @@
-# Copyright The opentelemetry-instrumentation-livekit-agents Authors
+# Copyright The Callspan Authors
 # SPDX-License-Identifier: Apache-2.0
 
 """Exporters by the names of OTEL_TRACES_EXPORTER, …METRICS_EXPORTER and …LOGS_EXPORTER."""

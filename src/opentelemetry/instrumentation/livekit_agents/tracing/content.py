@@ -1,4 +1,4 @@
-# Copyright The opentelemetry-instrumentation-livekit-agents Authors
+# Copyright The Callspan Authors
 # SPDX-License-Identifier: Apache-2.0
 
 """Content stays home: copies of finished spans without what was said or passed through tools."""

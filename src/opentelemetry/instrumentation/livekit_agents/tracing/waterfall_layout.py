@@ -1,4 +1,4 @@
-# Copyright The opentelemetry-instrumentation-livekit-agents Authors
+# Copyright The Callspan Authors
 # SPDX-License-Identifier: Apache-2.0
 
 """What a waterfall of a call shows, and where: the part that text and picture have in common.
