@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
-CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/opentelemetry-instrumentation-livekit-agents
+CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/callspan
 KEY := $(shell { pwd; cat Makefile constraints.txt requirements-dev.txt pyproject.toml; $(PYTHON) --version; } | sha256sum | cut -c1-12)
 VENV := $(CACHE)/venv-$(KEY)
 BIN := $(VENV)/bin

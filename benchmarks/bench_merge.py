@@ -19,10 +19,10 @@ from collections.abc import Callable
 import psutil
 from opentelemetry.sdk.metrics import MeterProvider
 
-from opentelemetry.instrumentation.livekit_agents import semconv
-from opentelemetry.instrumentation.livekit_agents.worker import Aggregator, RowReader, own_row
-from opentelemetry.instrumentation.livekit_agents.worker.frames import Encoder
-from opentelemetry.instrumentation.livekit_agents.worker.rows import Batch, Opened
+from callspan import semconv
+from callspan.worker import Aggregator, RowReader, own_row
+from callspan.worker.frames import Encoder
+from callspan.worker.rows import Batch, Opened
 
 ROUNDS = 300
 CALLS = 10_000

@@ -46,7 +46,7 @@ if VARIANT == "native":
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 elif VARIANT == "ours":
-    from opentelemetry.instrumentation.livekit_agents import instrument
+    from callspan import instrument
 
     instrument()
 

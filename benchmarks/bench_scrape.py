@@ -27,10 +27,10 @@ from opentelemetry.sdk.resources import Resource
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.openmetrics import exposition
 
-from opentelemetry.instrumentation.livekit_agents import semconv
-from opentelemetry.instrumentation.livekit_agents.worker import Aggregator, StateCollector
-from opentelemetry.instrumentation.livekit_agents.worker.frames import Encoder
-from opentelemetry.instrumentation.livekit_agents.worker.rows import (
+from callspan import semconv
+from callspan.worker import Aggregator, StateCollector
+from callspan.worker.frames import Encoder
+from callspan.worker.rows import (
     Batch,
     Distribution,
     Exemplar,

@@ -306,7 +306,7 @@ def native(*, audio: bool) -> None:
 
 def ours(*, audio: bool) -> None:
     """Run as a job process does: its configuration and its channel come from the worker."""
-    from opentelemetry.instrumentation.livekit_agents import job_process, settings
+    from callspan import job_process, settings
 
     channel = socket.socket(fileno=int(os.environ[_CHANNEL_VARIABLE]))
     job_process.main(settings.resolve(), True, channel, _ours, (audio,))
@@ -324,13 +324,13 @@ def _ours(audio: bool) -> None:
 
 
 def _measure(variant: str, audio: str, folder: Path) -> float:
-    from opentelemetry.instrumentation.livekit_agents.worker import Aggregator
+    from callspan.worker import Aggregator
 
     environ = {key: value for key, value in os.environ.items() if not key.startswith("OTEL_")}
     environ |= {
         "OTEL_TRACES_EXPORTER": _EXPORTER,
         # a session outside of a job is a test
-        "OTEL_INSTRUMENTATION_LIVEKIT_AGENTS_COUNTED_KINDS": "test",
+        "CALLSPAN_COUNTED_KINDS": "test",
         "PYTHONPATH": os.pathsep.join([str(folder), str(Path(__file__).parent)]),
     }
     aggregator = Aggregator()

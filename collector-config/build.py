@@ -66,7 +66,7 @@ def find_or_build() -> Path:
 
 def _cache_directory() -> Path:
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "opentelemetry-instrumentation-livekit-agents" / f"collector-{version()}"
+    return Path(cache) / "callspan" / f"collector-{version()}"
 
 
 def _is_of_this_manifest(built: Path) -> bool:

@@ -22,10 +22,10 @@ from livekit.agents import (
 )
 from livekit.plugins import openai
 
+from callspan import business, instrument
 from offline.callers import CALLERS, place_call
 from offline.stt import PocketsphinxSTT
 from offline.tts import EspeakTTS
-from opentelemetry.instrumentation.livekit_agents import business, instrument
 
 instrument()
 business.declare_outcomes(default="inquiry")

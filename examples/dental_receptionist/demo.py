@@ -36,6 +36,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import kpis
+from callspan.tracing.waterfall import SpanRecord, render
+from callspan.tracing.waterfall_svg import render_svg
 from offline import tally
 from offline.callers import CALLERS, LEDGER_VARIABLE
 from offline.dialogue import RECEPTIONIST
@@ -43,14 +45,12 @@ from offline.llm_server import ScriptedChatServer
 from offline.received import ReceivedSpan
 from offline.receiver import OtlpReceiver
 from offline.tts import SynthesizerMissingError, synthesise
-from opentelemetry.instrumentation.livekit_agents.tracing.waterfall import SpanRecord, render
-from opentelemetry.instrumentation.livekit_agents.tracing.waterfall_svg import render_svg
 
 _ENDPOINT_VARIABLE = "OTEL_EXPORTER_OTLP_ENDPOINT"
 _METRICS_VARIABLE = "OTEL_METRICS_EXPORTER"
 _SCRAPE_HOST_VARIABLE = "OTEL_EXPORTER_PROMETHEUS_HOST"
 _SCRAPE_PORT_VARIABLE = "OTEL_EXPORTER_PROMETHEUS_PORT"
-_PRICES_VARIABLE = "OTEL_INSTRUMENTATION_LIVEKIT_AGENTS_PRICES"
+_PRICES_VARIABLE = "CALLSPAN_PRICES"
 _PRICES = Path(__file__).parent / "offline" / "prices.toml"
 _LONGEST_ROUND_SECONDS = 300
 _LONGEST_COUNT_SECONDS = 10
@@ -248,7 +248,7 @@ def _receiver() -> Iterator[OtlpReceiver | None]:
     """A local receiver, unless the environment names another."""
     if os.environ.get(_ENDPOINT_VARIABLE):
         # nothing arrives here then: the job processes draw their calls themselves
-        os.environ.setdefault("OTEL_TRACES_EXPORTER", "otlp,livekit_waterfall")
+        os.environ.setdefault("OTEL_TRACES_EXPORTER", "otlp,waterfall")
         yield None
         return
     with OtlpReceiver() as receiver:
@@ -346,7 +346,8 @@ def _log_to(path: Path) -> None:
     )
     terminal = logging.StreamHandler()
     terminal.setFormatter(logging.Formatter("%(message)s"))
-    logging.getLogger("opentelemetry").addHandler(terminal)
+    for name in ("opentelemetry", "callspan"):
+        logging.getLogger(name).addHandler(terminal)
 
 
 def main() -> int:

@@ -153,8 +153,8 @@ def _variables(receiver: OtlpReceiver, model: ScriptedChatServer, folder: Path) 
         "OTEL_METRICS_EXPORTER": "prometheus,otlp",
         "OTEL_METRIC_EXPORT_INTERVAL": "2000",
         "OTEL_LOGS_EXPORTER": "none",
-        "OTEL_INSTRUMENTATION_LIVEKIT_AGENTS_DEFAULT_OUTCOME": "inquiry",
-        "OTEL_INSTRUMENTATION_LIVEKIT_AGENTS_PRICES": str(prices),
+        "CALLSPAN_DEFAULT_OUTCOME": "inquiry",
+        "CALLSPAN_PRICES": str(prices),
         "OPENAI_BASE_URL": model.base_url,
         "PYTHONPATH": os.pathsep.join(str(each) for each in folders),
     }

@@ -21,9 +21,9 @@ from livekit.agents import (
 from livekit.plugins import openai
 
 import gate
+from callspan import business, instrument
 from offline.callers import CALLERS, place_call
 from offline.tts import EspeakTTS
-from opentelemetry.instrumentation.livekit_agents import business, instrument
 from speech import warm_up
 
 INTENTS = {

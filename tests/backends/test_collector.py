@@ -39,11 +39,11 @@ from backends.collector import (
     validate,
 )
 from backends.otlp_backend import OtlpBackend
+from callspan import semconv
+from callspan.worker.naming import family_name
 from integration.scrape import free_port, scrape
 from offline.received import ReceivedSpan
 from offline.receiver import OtlpReceiver
-from opentelemetry.instrumentation.livekit_agents import semconv
-from opentelemetry.instrumentation.livekit_agents.worker.naming import family_name
 
 # the first run may have to build the Collector
 pytestmark = pytest.mark.timeout(1800)
@@ -352,7 +352,7 @@ def test_an_installed_collector_is_used(tmp_path: Path) -> None:
 def test_a_build_is_used_for_its_own_manifest_only(tmp_path: Path) -> None:
     """A component that was added is not missed for a build that is there."""
     (version,) = re.findall(r"^  version: (\S+)$", MANIFEST.read_text(), re.MULTILINE)
-    cache = tmp_path / "opentelemetry-instrumentation-livekit-agents" / f"collector-{version}"
+    cache = tmp_path / "callspan" / f"collector-{version}"
     cache.mkdir(parents=True)
     built, manifest = cache / "otelcol", cache / MANIFEST.name
     built.touch(mode=0o755)

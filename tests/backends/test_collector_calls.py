@@ -30,12 +30,12 @@ from backends.collector import (
 )
 from backends.otlp_backend import OtlpBackend
 from backends.routes import RoutePrometheus, Series, shipped_config
+from callspan.tracing.content import is_content
 from integration.agents.gate import Gate
 from integration.agents.run import Run, run_agent
 from integration.scrape import free_port, sent_totals
 from offline.llm_server import Reply, Rule, Script, ScriptedChatServer, ToolCall
 from offline.received import ReceivedSpan
-from opentelemetry.instrumentation.livekit_agents.tracing.content import is_content
 from system.prometheus import PrometheusUnavailableError, find
 
 # the first run may have to build the Collector

@@ -31,7 +31,7 @@ OPERATORS = {"PodMonitor", "ServiceMonitor"}
 WORKLOADS = {"Deployment", "DaemonSet"}
 
 MAX_FLUSH_TIMEOUT_S = 8
-"""What OTEL_INSTRUMENTATION_LIVEKIT_AGENTS_FLUSH_TIMEOUT takes at most."""
+"""What CALLSPAN_FLUSH_TIMEOUT takes at most."""
 
 Manifest = dict[str, Any]
 

@@ -21,9 +21,9 @@ import pytest
 import yaml
 
 from backends.routes import SHIPPED
+from callspan import semconv
+from callspan.worker.naming import family_name
 from integration.scrape import free_port
-from opentelemetry.instrumentation.livekit_agents import semconv
-from opentelemetry.instrumentation.livekit_agents.worker.naming import family_name
 from system.logged_process import LoggedProcess
 
 RULES = sorted((SHIPPED / "rules").glob("*.yaml"))

@@ -28,7 +28,7 @@ from offline.receiver import OtlpReceiver
 
 pytestmark = pytest.mark.timeout(600)
 
-OURS = "OTEL_INSTRUMENTATION_LIVEKIT_AGENTS"
+OURS = "CALLSPAN"
 COST = "langfuse.observation.cost_details"
 PRICES: dict[str, Any] = {
     "tts": {"espeak-ng/*": {"per_character": 0.001}},

@@ -30,16 +30,16 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from callspan import LiveKitAgentsInstrumentor
+from callspan.providers.delivery import DeliveringSpanProcessor
+from callspan.tracing import langfuse
+from callspan.tracing.content import without_content
+from callspan.tracing.span_diet import SpanDiet
 from integration.agents.run import SAID, Run, run_agent
 from integration.behaviours import scenarios
 from integration.behaviours.parts import Environment
 from integration.behaviours.recording import Scenario
 from offline.received import ReceivedSpan, read_spans
-from opentelemetry.instrumentation.livekit_agents import LiveKitAgentsInstrumentor
-from opentelemetry.instrumentation.livekit_agents.providers.delivery import DeliveringSpanProcessor
-from opentelemetry.instrumentation.livekit_agents.tracing import langfuse
-from opentelemetry.instrumentation.livekit_agents.tracing.content import without_content
-from opentelemetry.instrumentation.livekit_agents.tracing.span_diet import SpanDiet
 
 # --- Langfuse's rules, as documented -----------------------------------------------------------
 

@@ -16,10 +16,10 @@ from livekit.agents.telemetry import pii, trace_types
 from livekit.agents.voice import events, speech_handle
 from livekit.agents.voice.agent_session import AgentSession
 
-from opentelemetry.instrumentation.livekit_agents import semconv
-from opentelemetry.instrumentation.livekit_agents.livekit import install
-from opentelemetry.instrumentation.livekit_agents.livekit.patches import Patches
-from opentelemetry.instrumentation.livekit_agents.tracing.content import is_content
+from callspan import semconv
+from callspan.livekit import install
+from callspan.livekit.patches import Patches
+from callspan.tracing.content import is_content
 
 
 @pytest.fixture

@@ -17,9 +17,9 @@ from livekit.agents.voice import agent_activity, events, generation
 from livekit.agents.voice.agent_session import AgentSession
 from pydantic import BaseModel
 
-from opentelemetry.instrumentation.livekit_agents import semconv
-from opentelemetry.instrumentation.livekit_agents.livekit import call_events, metric_fields
-from opentelemetry.instrumentation.livekit_agents.livekit.metric_fields import HOMES, Home
+from callspan import semconv
+from callspan.livekit import call_events, metric_fields
+from callspan.livekit.metric_fields import HOMES, Home
 
 CLASSES: tuple[type[BaseModel], ...] = typing.get_args(base.AgentMetrics)
 ALL_HOMES = [

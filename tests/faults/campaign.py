@@ -50,13 +50,11 @@ _REPORTED = {
     "LANGFUSE_BASE_URL": "{endpoint}",
     "LANGFUSE_PUBLIC_KEY": "pk-lf-1",
     "LANGFUSE_SECRET_KEY": "sk-lf-1",
-    "OTEL_INSTRUMENTATION_LIVEKIT_AGENTS_SESSION_REPORT": "full",
-    "OTEL_INSTRUMENTATION_LIVEKIT_AGENTS_CONVERSIONS": "book=bookings:booked",
+    "CALLSPAN_SESSION_REPORT": "full",
+    "CALLSPAN_CONVERSIONS": "book=bookings:booked",
 }
 SCENARIOS = {
-    "spoken": Scenario(
-        "spoken", {**_REPORTED, "OTEL_INSTRUMENTATION_LIVEKIT_AGENTS_KEEP_CALLS": "errors"}
-    ),
+    "spoken": Scenario("spoken", {**_REPORTED, "CALLSPAN_KEEP_CALLS": "errors"}),
     "content": Scenario(
         "chat",
         {**_REPORTED, "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT": "SPAN_AND_EVENT"},

@@ -20,14 +20,14 @@ from livekit.agents import (
     telemetry,
 )
 from livekit.agents.voice import SpeechHandle
+from opentelemetry import metrics
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
+from callspan import business
 from faults.stand_ins import LONG, REFUSED, Ear, Mind, Voice
 from offline.line import TelephoneLine
-from opentelemetry import metrics
-from opentelemetry.instrumentation.livekit_agents import business
 
 Conversation = list[dict[str, Any]]
 """What was said, and which tools were called with what result, in order."""

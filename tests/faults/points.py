@@ -20,7 +20,7 @@ from pathlib import Path
 from types import CodeType, FrameType, FunctionType
 from typing import Any
 
-import opentelemetry.instrumentation.livekit_agents as package
+import callspan as package
 
 _ROOT = Path(package.__file__).parent
 _GUARD = "guard"

@@ -25,7 +25,7 @@ if __name__ == "__main__":
     elif PLAN["main"]:
         points.arm(PLAN["main"])
 
-from opentelemetry.instrumentation.livekit_agents import business, instrument  # noqa: E402
+from callspan import business, instrument  # noqa: E402
 
 instrument()
 

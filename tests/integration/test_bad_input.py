@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 from opentelemetry.trace import NoOpTracerProvider
 
+from callspan import LiveKitAgentsInstrumentor, instrument
 from integration.agents.run import Run, assert_whole, run_agent
-from opentelemetry.instrumentation.livekit_agents import LiveKitAgentsInstrumentor, instrument
 
 _SECRET = "hunter2"
 _QUICK = {"EXECUTOR": "thread", "OTEL_METRICS_EXPORTER": "none", "OTEL_LOGS_EXPORTER": "none"}
@@ -28,8 +28,8 @@ _MISTAKES = {
     "OTEL_METRICS_EXPORTER": "prometheus",
     "OTEL_EXPORTER_PROMETHEUS_PORT": "ninety",
     "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT": "maybe",
-    "OTEL_INSTRUMENTATION_LIVEKIT_AGENTS_FLUSH_TIMEOUT": "soon",
-    "OTEL_INSTRUMENTATION_LIVEKIT_AGENTS_DISABLED_PARTS": "interruptions,flushh",
+    "CALLSPAN_FLUSH_TIMEOUT": "soon",
+    "CALLSPAN_DISABLED_PARTS": "interruptions,flushh",
 }
 
 
@@ -56,12 +56,12 @@ def _assert_said_once(run: Run, *parts: str) -> None:
         "write http/protobuf or grpc",
         "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=maybe: no such value, content stays "
         "off; write NO_CONTENT, SPAN_ONLY, EVENT_ONLY or SPAN_AND_EVENT",
-        "OTEL_INSTRUMENTATION_LIVEKIT_AGENTS_FLUSH_TIMEOUT=soon: not a number of seconds above 0 "
+        "CALLSPAN_FLUSH_TIMEOUT=soon: not a number of seconds above 0 "
         "and up to 8, 2 is used; write for example 2",
-        "OTEL_INSTRUMENTATION_LIVEKIT_AGENTS_DISABLED_PARTS=flushh: no such part, it is passed "
+        "CALLSPAN_DISABLED_PARTS=flushh: no such part, it is passed "
         "over; use any of attributes, flush, interruptions, span_diet, stt_request",
         "OTEL_TRACES_EXPORTER=otpl: no exporter of that name is installed, it is left out; use "
-        "any of console, grafana_cloud, langfuse, livekit_waterfall, none, otlp, otlp_proto_grpc, "
+        "any of console, grafana_cloud, langfuse, waterfall, none, otlp, otlp_proto_grpc, "
         "otlp_proto_http",
         "OTEL_EXPORTER_PROMETHEUS_PORT=ninety: cannot serve metrics on localhost:ninety",
     ],
@@ -270,7 +270,7 @@ def test_livekit_that_lacks_what_is_needed() -> None:
     assert "_DynamicTracer.set_provider" in lines[0]
     assert "calls are taken without telemetry" in lines[0]
     # newer than what we need, not older: a newer one of ours is the remedy
-    assert "pip install -U opentelemetry-instrumentation-livekit-agents" in lines[0]
+    assert "pip install -U callspan" in lines[0]
     assert "site-packages" not in lines[0]
 
 

@@ -18,6 +18,7 @@ import pytest
 from livekit.agents.voice.amd import AMDCategory
 
 import offline
+from callspan import semconv
 from integration.agents.gate import Gate
 from integration.agents.run import Run, run_agent
 from integration.scrape import free_port, samples, wait_for_scrape
@@ -27,9 +28,8 @@ from offline.realtime_script import RealtimeReply, RealtimeScript
 from offline.realtime_server import ScriptedRealtimeServer
 from offline.received import ReceivedSpan
 from offline.receiver import OtlpReceiver
-from opentelemetry.instrumentation.livekit_agents import semconv
 
-OURS = "OTEL_INSTRUMENTATION_LIVEKIT_AGENTS"
+OURS = "CALLSPAN"
 MODEL = Script(
     [
         Rule(Reply(tool_calls=(ToolCall("book_appointment", {"day": "friday"}),)), user="full"),

@@ -75,7 +75,7 @@ def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         and not name.lower().endswith("_proxy")
     }
     return subprocess.run(
-        [sys.executable, "-m", "opentelemetry.instrumentation.livekit_agents.cli", *arguments],
+        [sys.executable, "-m", "callspan.cli", *arguments],
         env={**environ, "OTEL_SERVICE_NAME": "doctors", **variables},
         capture_output=True,
         text=True,
@@ -138,7 +138,7 @@ def test_a_span_and_a_sum_of_nothing_arrive(protocol: str) -> None:
     assert finding.startswith(f"otlp({named} {endpoint}")
     assert " ms" in finding
     assert "took a test export" in report.of("metrics")[1]
-    assert span.name == "livekit-agents-telemetry doctor"
+    assert span.name == "callspan doctor"
     assert span.resource["service.name"] == "doctors"
     (metric,) = request.resource_metrics[0].scope_metrics[0].metrics
     assert metric.name == "agent.telemetry.dropped"
@@ -583,8 +583,7 @@ _TOP = "the top of agent.py, outside of every function and of if __name__ == '__
             "warning",
             "no_telemetry.py does not call instrument(): it is instrumented where it is started "
             "by opentelemetry-instrument python no_telemetry.py start, and not otherwise",
-            f"start it that way, or write at {_TOP}: "
-            "from opentelemetry.instrumentation.livekit_agents import instrument; instrument()",
+            f"start it that way, or write at {_TOP}: from callspan import instrument; instrument()",
         ),
     ],
 )
@@ -615,7 +614,7 @@ def test_a_provider_of_ones_own_and_what_it_exports() -> None:
         )
         (span,) = receiver.spans
         endpoint = receiver.endpoint
-    assert span.name == "livekit-agents-telemetry doctor"
+    assert span.name == "callspan doctor"
     assert span.resource["service.name"] == "own"
     assert report.exit_status == 0
     _, own = (one for one in report.verdicts if one["check"] == "worker")
@@ -681,7 +680,7 @@ def test_a_provider_that_is_set_twice(tmp_path: Path) -> None:
         "import livekit.agents\n"
         "from opentelemetry import trace\n"
         "from opentelemetry.sdk.trace import TracerProvider\n"
-        "from opentelemetry.instrumentation.livekit_agents import instrument\n"
+        "from callspan import instrument\n"
         "trace.set_tracer_provider(TracerProvider())\n"
         "trace.set_tracer_provider(TracerProvider())\n"
         "instrument()\n",
@@ -704,7 +703,7 @@ def test_the_agents_own_variables_and_arguments_count(tmp_path: Path) -> None:
             "import os\n"
             "import livekit.agents\n"
             f"os.environ['{ENDPOINT}'] = '{receiver.endpoint}'\n"
-            "from opentelemetry.instrumentation.livekit_agents import instrument\n"
+            "from callspan import instrument\n"
             "instrument(capture_content=True)\n",
         )
         report = doctor(agent)
@@ -738,7 +737,7 @@ def test_the_models_of_an_agent_are_looked_up(tmp_path: Path) -> None:
         tmp_path,
         "from livekit.agents import AgentSession, inference\n"
         "from livekit.plugins import openai\n"
-        "from opentelemetry.instrumentation.livekit_agents import instrument\n"
+        "from callspan import instrument\n"
         "instrument()\n"
         "async def entrypoint(ctx):\n"
         "    AgentSession(llm=openai.LLM(model='gpt-4o-mini'), stt='deepgram/nova-3:en',\n"

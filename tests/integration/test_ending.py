@@ -73,7 +73,7 @@ def test_with_a_sick_backend_each_job_ends_in_time_and_says_what_it_lost(
 
 def test_the_wait_can_be_set() -> None:
     """A tenth of a second leaves a busy machine room to be late, and is not the default."""
-    run = _run("hang", OTEL_INSTRUMENTATION_LIVEKIT_AGENTS_FLUSH_TIMEOUT="0.1")
+    run = _run("hang", CALLSPAN_FLUSH_TIMEOUT="0.1")
     assert min(_endings(run)) < TIMEOUT_S
     assert any("within 0.1 s of its end" in line for line in run.logged("WARNING"))
 

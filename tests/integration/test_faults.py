@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import pytest
 
+from callspan import semconv
 from faults import points
 from faults.campaign import WorkerRun, run_worker
 from integration.scrape import attributes
-from opentelemetry.instrumentation.livekit_agents import semconv
 
 DROPPING = (
     "providers.delivery:DeliveringSpanProcessor.on_end",

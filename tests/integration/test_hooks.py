@@ -108,7 +108,7 @@ def take_calls(
                 "ROOMS": ",".join(rooms),
                 "GATE": str(gate.port),
                 "LEDGER": str(ledger),
-                "OTEL_INSTRUMENTATION_LIVEKIT_AGENTS_PRICES": str(prices),
+                "CALLSPAN_PRICES": str(prices),
                 "LINE": "0" if by_command else "1",
                 **variables,
             },
@@ -168,7 +168,7 @@ def test_hooks_see_each_call_in_order(told: Told) -> None:
             ("user", 1),
             ("agent", 1),
         ]
-        assert all(turn["thread"].startswith("livekit-agents-hook-") for turn in turns)
+        assert all(turn["thread"].startswith("callspan-hook-") for turn in turns)
         tools = {record["name"]: record for record in records if record["hook"] == "on_tool"}
         assert tools["look_up"]["status"] == "success"
         assert tools["book"]["status"] == "error"
@@ -272,8 +272,8 @@ def test_a_hook_that_hangs_or_raises_costs_a_line_and_nothing_else(
             # the start, three turns and two tools: the good hooks have them while it goes on
             "HELD": "6",
             # which a good hook does not take, on a machine whose cores are all taken
-            "OTEL_INSTRUMENTATION_LIVEKIT_AGENTS_HOOK_TIMEOUT": "5",
-            "OTEL_INSTRUMENTATION_LIVEKIT_AGENTS_FLUSH_TIMEOUT": "8",
+            "CALLSPAN_HOOK_TIMEOUT": "5",
+            "CALLSPAN_FLUSH_TIMEOUT": "8",
             **variables,
         },
     )
@@ -305,8 +305,8 @@ def test_a_hook_that_hangs_at_the_end_delays_it_by_the_flush_at_most(tmp_path: P
         ("plain-1", "plain-2"),
         {
             "FAULTY": "hang_at_end",
-            "OTEL_INSTRUMENTATION_LIVEKIT_AGENTS_HOOK_TIMEOUT": "8",
-            "OTEL_INSTRUMENTATION_LIVEKIT_AGENTS_FLUSH_TIMEOUT": "1",
+            "CALLSPAN_HOOK_TIMEOUT": "8",
+            "CALLSPAN_FLUSH_TIMEOUT": "1",
         },
     )
     assert len(told.summaries) == 2
@@ -399,7 +399,7 @@ def exported_metrics(log: str) -> dict[str, list[float]]:
 
 def test_hooks_are_waited_for_where_the_flush_is_left_out(tmp_path: Path) -> None:
     """The end of a call has nothing else to wait for then, and nothing to say of spans."""
-    variables = {"OTEL_INSTRUMENTATION_LIVEKIT_AGENTS_DISABLED_PARTS": "flush"}
+    variables = {"CALLSPAN_DISABLED_PARTS": "flush"}
     told = take_calls(tmp_path, ("plain-1", "plain-2"), variables)
     assert len(told.summaries) == 2
     assert [line for line in told.run.logged("WARNING") if "did not get to" in line] == []

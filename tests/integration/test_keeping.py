@@ -24,7 +24,7 @@ KEPT = {"tools-1", "sessionless-1", "broken-1"}
 @pytest.fixture(scope="module")
 def counted() -> Counted:
     """Twelve calls of which those with an error are to be kept."""
-    variables = {"OTEL_INSTRUMENTATION_LIVEKIT_AGENTS_KEEP_CALLS": "errors"}
+    variables = {"CALLSPAN_KEEP_CALLS": "errors"}
     return count(IN_PROCESSES, "prometheus,otlp", by_command=False, variables=variables)
 
 

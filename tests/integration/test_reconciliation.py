@@ -76,7 +76,7 @@ def books(tmp_path_factory: pytest.TempPathFactory) -> Books:
     summaries.mkdir()
     rooms = [f"{each}-{KILLED}" if each in KILLED_AT else f"{each}" for each in range(CALLS)]
     port = free_port()
-    ours = "OTEL_INSTRUMENTATION_LIVEKIT_AGENTS"
+    ours = "CALLSPAN"
     with OtlpReceiver() as receiver, ThreadPoolExecutor(1) as pool, Gate(timeout_s=500) as gate:
         ending = pool.submit(
             run_agent,
@@ -269,6 +269,6 @@ def test_what_has_no_price_is_named_once(books: Books) -> None:
     assert all(sum(name in line for line in lines) == 1 for name in named)
     assert (
         "no price for llm mystery of initech: its use is counted in agent_unpriced_usage_total and "
-        "is in no cost; add to the file that OTEL_INSTRUMENTATION_LIVEKIT_AGENTS_PRICES names: "
+        "is in no cost; add to the file that CALLSPAN_PRICES names: "
         '[llm."initech/mystery"] per_million_input_tokens = 0.15 per_million_output_tokens = 0.60'
     ) in lines

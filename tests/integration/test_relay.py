@@ -20,8 +20,8 @@ import pytest
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import HistogramDataPoint
 
-from opentelemetry.instrumentation.livekit_agents import semconv
-from opentelemetry.instrumentation.livekit_agents.worker import (
+from callspan import semconv
+from callspan.worker import (
     Aggregator,
     Relay,
     RowReader,

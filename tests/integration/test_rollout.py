@@ -30,7 +30,7 @@ _AGENT = Path(__file__).parent / "agents" / "started.py"
 _TIMES = int(os.environ.get("ROLLOUTS", "3"))
 """How often a worker is ended by each signal."""
 _COMPLETED = {"agent_name": "receptionist", "outcome": "completed"}
-_LOGGER = "opentelemetry.instrumentation.livekit_agents"
+_LOGGER = "callspan"
 _ROOM_S = 30.0
 """Within the time that Kubernetes gives a pod; a sick backend takes five seconds of it."""
 
@@ -114,7 +114,7 @@ def test_sick_backend_costs_a_line_and_some_seconds(mode: Mode) -> None:
     assert re.fullmatch(
         r"WARNING the last metrics of this worker did not get to otlp\(http/protobuf "
         r"http://127.0.0.1:\d+/v1/metrics\) within 5 s: none ever did; see whether it answers: "
-        r"livekit-agents-telemetry doctor agent.py",
+        r"callspan doctor agent.py",
         ended.logged[0],
     )
     assert ended.took_s < _ROOM_S

@@ -18,7 +18,7 @@ from integration.test_hooks import CONTENT, SAID, Told, take_calls
 from offline.received import ReceivedSpan
 from offline.receiver import Mode, OtlpReceiver
 
-REPORT = "OTEL_INSTRUMENTATION_LIVEKIT_AGENTS_SESSION_REPORT"
+REPORT = "CALLSPAN_SESSION_REPORT"
 ROOMS = ("tools-1", "tools-2", "plain-1")
 
 
@@ -123,7 +123,7 @@ def test_each_call_is_one_event_with_its_summary(tmp_path: Path, by_command: boo
         assert event.attributes["agent.name"] == "receptionist"
         assert event.attributes["agent.outcome"] == summary["outcome"]
         assert event.attributes["agent.session.duration"] == summary["duration_s"]
-        assert event.scope == "opentelemetry.instrumentation.livekit_agents"
+        assert event.scope == "callspan"
     assert not [word for word in SAID if word in repr(found.events)]
 
 
@@ -222,8 +222,8 @@ def test_a_sick_backend_holds_no_call_up(tmp_path: Path, mode: Mode) -> None:
             "any of",
         ),
         (
-            {"OTEL_INSTRUMENTATION_LIVEKIT_AGENTS_HOOK_TIMEOUT": "-1"},
-            "OTEL_INSTRUMENTATION_LIVEKIT_AGENTS_HOOK_TIMEOUT=-1: not a number of seconds above 0 "
+            {"CALLSPAN_HOOK_TIMEOUT": "-1"},
+            "CALLSPAN_HOOK_TIMEOUT=-1: not a number of seconds above 0 "
             "and up to 8, 2 is used; write for example 2",
         ),
     ],
@@ -274,7 +274,7 @@ LOG_EXPORT = {
     "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
     "LIVEKITS_LEVEL": "DEBUG",
     # all of a job's records are to arrive, however busy the machine is
-    "OTEL_INSTRUMENTATION_LIVEKIT_AGENTS_FLUSH_TIMEOUT": "8",
+    "CALLSPAN_FLUSH_TIMEOUT": "8",
 }
 """What the wrapper command exports log records with."""
 

@@ -31,23 +31,23 @@ from livekit.agents import (
 from livekit.agents.telemetry import tracer
 from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS
 from livekit.plugins import openai
+from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 
+from callspan import semconv
+from callspan.call.events import (
+    CallEvent,
+    ToolFinished,
+    TurnAnswered,
+)
+from callspan.call.record import Call
+from callspan.livekit.call_events import CallEvents
+from callspan.livekit.patches import Patches
 from integration.behaviours.parts import ScriptedSTT, words
 from offline.line import Earpiece, TelephoneLine
 from offline.llm_server import Reply, Rule, Script, ScriptedChatServer, ToolCall
 from offline.realtime_script import RealtimeReply, RealtimeScript
 from offline.realtime_server import ScriptedRealtimeServer
-from opentelemetry import trace
-from opentelemetry.instrumentation.livekit_agents import semconv
-from opentelemetry.instrumentation.livekit_agents.call.events import (
-    CallEvent,
-    ToolFinished,
-    TurnAnswered,
-)
-from opentelemetry.instrumentation.livekit_agents.call.record import Call
-from opentelemetry.instrumentation.livekit_agents.livekit.call_events import CallEvents
-from opentelemetry.instrumentation.livekit_agents.livekit.patches import Patches
 
 TOLERANCE_S = 0.05
 """What a busy machine may be late between a stage's end and our note of it; the shortest scripted

@@ -21,7 +21,7 @@ _ENDPOINT = {
     "OTEL_METRICS_EXPORTER": "none",
     "OTEL_LOGS_EXPORTER": "none",
 }
-_VARIABLE = "OTEL_INSTRUMENTATION_LIVEKIT_AGENTS_DISABLED_PARTS"
+_VARIABLE = "CALLSPAN_DISABLED_PARTS"
 _WRAPPED = {
     "livekit.agents.worker.AgentServer.run",
     "livekit.agents.ipc.job_proc_lazy_main._JobProc._run_job_task",
@@ -90,7 +90,7 @@ def test_uninstrument_puts_every_object_back(steps: str) -> None:
 
 def test_uninstrument_leaves_no_thread() -> None:
     """However often: a test suite of the application's does it in each of its tests."""
-    log_events = {"OTEL_INSTRUMENTATION_LIVEKIT_AGENTS_SESSION_REPORT": "summary"}
+    log_events = {"CALLSPAN_SESSION_REPORT": "summary"}
     identities = _identities(",".join(["instrument,call,uninstrument"] * 3), log_events)
 
     assert identities["threads left"] == []

@@ -23,6 +23,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 import offline
+from callspan import semconv
 from integration.agents.gate import Gate
 from integration.agents.run import Run, run_agent
 from integration.scrape import (
@@ -39,7 +40,6 @@ from integration.scrape import (
 from offline.llm_server import Reply, Rule, Script, ScriptedChatServer, ToolCall
 from offline.received import ReceivedSpan
 from offline.receiver import OtlpReceiver
-from opentelemetry.instrumentation.livekit_agents import semconv
 
 IDENTITIES = "IDENTITIES"
 """Begins the line in which a call prints the names of its own (see counted_no_line.py)."""

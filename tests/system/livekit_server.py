@@ -62,7 +62,7 @@ def find_or_build() -> Path:
 
 def _cache_directory() -> Path:
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "opentelemetry-instrumentation-livekit-agents" / f"bin-{VERSION}"
+    return Path(cache) / "callspan" / f"bin-{VERSION}"
 
 
 def _build(target: Path) -> Path:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 
-from opentelemetry.instrumentation.livekit_agents import instrument
+from callspan import instrument
 
 instrument()
 

@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
+from callspan import instrument
 from gate import serve
-from opentelemetry.instrumentation.livekit_agents import instrument
 from speech import make_server
 
 instrument()

@@ -336,7 +336,8 @@ def test_the_workers_end_with_nothing_left_behind(exports: tuple[Export, Export]
         complaints = [
             line
             for line in map(_parsed, export.log.splitlines())
-            if str(line.get("name", "")).startswith("opentelemetry") and line["level"] != "INFO"
+            if str(line.get("name", "")).startswith(("opentelemetry", "callspan"))
+            and line["level"] != "INFO"
         ]
         unpriced = [line for line in complaints if "no price for" in str(line["message"])]
         assert complaints == unpriced

@@ -19,16 +19,16 @@ import pytest
 from opentelemetry.sdk.resources import Resource
 from prometheus_client import CollectorRegistry
 
-from opentelemetry.instrumentation.livekit_agents import semconv
-from opentelemetry.instrumentation.livekit_agents.semconv import Metric
-from opentelemetry.instrumentation.livekit_agents.worker import (
+from callspan import semconv
+from callspan.semconv import Metric
+from callspan.worker import (
     ScrapeEndpoint,
     State,
     StateCollector,
     Tally,
 )
-from opentelemetry.instrumentation.livekit_agents.worker.naming import family_name
-from opentelemetry.instrumentation.livekit_agents.worker.rows import Batch
+from callspan.worker.naming import family_name
+from callspan.worker.rows import Batch
 from system.prometheus import Programs, Prometheus
 
 RANKS: Final = (0.5, 0.9, 0.95, 0.99)

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 import offline
+from callspan import semconv
 from integration.agents import gate
 from integration.agents.run import run_agent
 from integration.scrape import TEXT, free_port, samples, scrape
@@ -23,7 +24,6 @@ from offline.dialogue import RECEPTIONIST
 from offline.llm_server import ScriptedChatServer
 from offline.received import ReceivedSpan
 from offline.receiver import OtlpReceiver
-from opentelemetry.instrumentation.livekit_agents import semconv
 from system.prometheus import (
     Programs,
     Prometheus,
@@ -86,7 +86,7 @@ def scraped(programs: Programs, tmp_path_factory: pytest.TempPathFactory) -> Ite
             "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.endpoint,
             "OTEL_EXPORTER_PROMETHEUS_PORT": str(port),
             "OTEL_METRICS_EXPORTER": "prometheus",
-            "OTEL_INSTRUMENTATION_LIVEKIT_AGENTS_CONVERSIONS": "book_appointment=bookings",
+            "CALLSPAN_CONVERSIONS": "book_appointment=bookings",
             "OTEL_LOGS_EXPORTER": "none",
             "OTEL_RESOURCE_ATTRIBUTES": RESOURCE,
             "OPENAI_BASE_URL": model.base_url,

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from opentelemetry.instrumentation.livekit_agents import guard
+from callspan import guard
 
 
 @pytest.fixture

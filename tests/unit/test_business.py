@@ -14,26 +14,26 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from opentelemetry import context as otel_context
 from opentelemetry.sdk.trace import TracerProvider
 
-from opentelemetry import context as otel_context
-from opentelemetry.instrumentation.livekit_agents import business, guard, validation
-from opentelemetry.instrumentation.livekit_agents.call.declarations import Declarations
-from opentelemetry.instrumentation.livekit_agents.call.events import (
+from callspan import business, guard, validation
+from callspan.call.declarations import Declarations
+from callspan.call.events import (
     CallEvent,
     SessionEnded,
     SessionStarted,
     ToolFinished,
 )
-from opentelemetry.instrumentation.livekit_agents.call.outcome import OutcomeRules
-from opentelemetry.instrumentation.livekit_agents.call.record import Call
-from opentelemetry.instrumentation.livekit_agents.call.worth import Costs
-from opentelemetry.instrumentation.livekit_agents.metrics.recorder import Recorder
-from opentelemetry.instrumentation.livekit_agents.tracing import call_trace
-from opentelemetry.instrumentation.livekit_agents.tracing.call_trace import CallTrace
-from opentelemetry.instrumentation.livekit_agents.worker.tally import Tally
+from callspan.call.outcome import OutcomeRules
+from callspan.call.record import Call
+from callspan.call.worth import Costs
+from callspan.metrics.recorder import Recorder
+from callspan.tracing import call_trace
+from callspan.tracing.call_trace import CallTrace
+from callspan.worker.tally import Tally
 
-_LOGGER = "opentelemetry.instrumentation.livekit_agents"
+_LOGGER = "callspan"
 
 
 @dataclass

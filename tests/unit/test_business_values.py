@@ -14,28 +14,28 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+from opentelemetry import context as otel_context
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk.metrics.export import HistogramDataPoint
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from opentelemetry import context as otel_context
-from opentelemetry.instrumentation.livekit_agents import business, guard, hooks, validation
-from opentelemetry.instrumentation.livekit_agents.call.declarations import Declarations
-from opentelemetry.instrumentation.livekit_agents.call.events import CallEvent
-from opentelemetry.instrumentation.livekit_agents.call.journal import Journal
-from opentelemetry.instrumentation.livekit_agents.call.outcome import OutcomeRules
-from opentelemetry.instrumentation.livekit_agents.call.record import Call
-from opentelemetry.instrumentation.livekit_agents.metrics.recorder import Recorder
-from opentelemetry.instrumentation.livekit_agents.tracing import call_trace, end_of_call
-from opentelemetry.instrumentation.livekit_agents.tracing.call_trace import CallTrace
-from opentelemetry.instrumentation.livekit_agents.worker.frames import Decoder, Encoder
-from opentelemetry.instrumentation.livekit_agents.worker.rows import Batch
-from opentelemetry.instrumentation.livekit_agents.worker.state import State
-from opentelemetry.instrumentation.livekit_agents.worker.tally import Tally
+from callspan import business, guard, hooks, validation
+from callspan.call.declarations import Declarations
+from callspan.call.events import CallEvent
+from callspan.call.journal import Journal
+from callspan.call.outcome import OutcomeRules
+from callspan.call.record import Call
+from callspan.metrics.recorder import Recorder
+from callspan.tracing import call_trace, end_of_call
+from callspan.tracing.call_trace import CallTrace
+from callspan.worker.frames import Decoder, Encoder
+from callspan.worker.rows import Batch
+from callspan.worker.state import State
+from callspan.worker.tally import Tally
 
-LOGGER = "opentelemetry.instrumentation.livekit_agents"
+LOGGER = "callspan"
 
 
 class MineError(Exception):

@@ -15,9 +15,9 @@ from pathlib import Path
 import genai_prices
 import pytest
 
-from opentelemetry.instrumentation.livekit_agents.call.price_rows import UNITS
-from opentelemetry.instrumentation.livekit_agents.call.prices import PriceBook
-from opentelemetry.instrumentation.livekit_agents.cli import main
+from callspan.call.price_rows import UNITS
+from callspan.call.prices import PriceBook
+from callspan.cli import main
 
 PAGE = (Path(__file__).parents[2] / "docs" / "costs.md").read_text()
 LLM = ["cost", "--component", "llm", "--provider", "openai", "--model"]
@@ -130,7 +130,7 @@ def test_a_typo_in_the_price_file(capsys: pytest.CaptureFixture[str], tmp_path: 
 
 def test_as_a_module() -> None:
     """Where the script is not on the path; its exit status is the command's."""
-    name = "opentelemetry.instrumentation.livekit_agents.cli"
+    name = "callspan.cli"
     command = [sys.executable, "-m", name, *TTS, "sonic-9", "--characters", "4"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
@@ -141,7 +141,7 @@ def test_the_page_shows_what_the_command_prints(capsys: pytest.CaptureFixture[st
     block = re.search(r"```console\n\$ (.*?)\n(.*?)```", PAGE, re.DOTALL)
     assert block
     name, *arguments = shlex.split(block[1])
-    assert name == "livekit-agents-telemetry"
+    assert name == "callspan"
     assert main(arguments) == 0
     assert capsys.readouterr().out == re.sub(
         r"genai-prices [\d.]+", f"genai-prices {genai_prices.__version__}", block[2]

@@ -9,8 +9,8 @@ import socket
 
 import pytest
 
-from opentelemetry.instrumentation.livekit_agents.command_line import set_aside
-from opentelemetry.instrumentation.livekit_agents.package import SET_ASIDE
+from callspan.command_line import set_aside
+from callspan.package import SET_ASIDE
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import Status, StatusCode
 
-from opentelemetry.instrumentation.livekit_agents import semconv
-from opentelemetry.instrumentation.livekit_agents.tracing.content import is_content, without_content
+from callspan import semconv
+from callspan.tracing.content import is_content, without_content
 
 
 def _span(**attributes: object) -> ReadableSpan:

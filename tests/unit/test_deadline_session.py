@@ -14,11 +14,11 @@ import requests
 from opentelemetry.sdk.metrics.export import MetricExportResult
 from opentelemetry.sdk.resources import Resource
 
-from opentelemetry.instrumentation.livekit_agents import semconv
-from opentelemetry.instrumentation.livekit_agents.providers import exporters
-from opentelemetry.instrumentation.livekit_agents.providers.deadline_session import DeadlineSession
-from opentelemetry.instrumentation.livekit_agents.settings import Settings
-from opentelemetry.instrumentation.livekit_agents.worker import Push, State, own_row
+from callspan import semconv
+from callspan.providers import exporters
+from callspan.providers.deadline_session import DeadlineSession
+from callspan.settings import Settings
+from callspan.worker import Push, State, own_row
 
 _BYTE_S = 0.05
 """Between two bytes of an answer: each is well within the timeout."""

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from opentelemetry.instrumentation.livekit_agents import business, semconv
-from opentelemetry.instrumentation.livekit_agents.call.currencies import CURRENCIES
-from opentelemetry.instrumentation.livekit_agents.call.declarations import (
+from callspan import business, semconv
+from callspan.call.currencies import CURRENCIES
+from callspan.call.declarations import (
     Conversion,
     Declarations,
 )

@@ -10,19 +10,19 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
+from opentelemetry import trace
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
-from opentelemetry import trace
-from opentelemetry.instrumentation.livekit_agents import last_delivery, semconv, settings
-from opentelemetry.instrumentation.livekit_agents.call.record import Call
-from opentelemetry.instrumentation.livekit_agents.providers.delivery import DeliveringSpanProcessor
-from opentelemetry.instrumentation.livekit_agents.providers.flush import Flush
-from opentelemetry.instrumentation.livekit_agents.providers.traces import Tracing
-from opentelemetry.instrumentation.livekit_agents.tracing.call_trace import CallTrace
-from opentelemetry.instrumentation.livekit_agents.tracing.content import without_content
-from opentelemetry.instrumentation.livekit_agents.tracing.span_diet import SpanDiet
+from callspan import last_delivery, semconv, settings
+from callspan.call.record import Call
+from callspan.providers.delivery import DeliveringSpanProcessor
+from callspan.providers.flush import Flush
+from callspan.providers.traces import Tracing
+from callspan.tracing.call_trace import CallTrace
+from callspan.tracing.content import without_content
+from callspan.tracing.span_diet import SpanDiet
 
 
 class _Backend(SpanExporter):
@@ -274,7 +274,7 @@ def test_a_span_whose_content_cannot_be_taken_off_is_not_sent(
     backend = _Backend()
     failing = _Failing(backend, copy=without_content)
     monkeypatch.setattr(
-        "opentelemetry.instrumentation.livekit_agents.tracing.content.is_content",
+        "callspan.tracing.content.is_content",
         lambda key: 1 / 0,
     )
     tracer = failing.provider.get_tracer("t")

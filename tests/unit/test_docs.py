@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from opentelemetry.instrumentation.livekit_agents import semconv
-from opentelemetry.instrumentation.livekit_agents.livekit import metric_fields
-from opentelemetry.instrumentation.livekit_agents.livekit.metric_fields import HOMES, Home
-from opentelemetry.instrumentation.livekit_agents.semconv import Metric
-from opentelemetry.instrumentation.livekit_agents.worker.naming import family_name
+from callspan import semconv
+from callspan.livekit import metric_fields
+from callspan.livekit.metric_fields import HOMES, Home
+from callspan.semconv import Metric
+from callspan.worker.naming import family_name
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "metrics.md").read_text()

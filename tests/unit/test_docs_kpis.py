@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from opentelemetry.instrumentation.livekit_agents import business, environment_variables, semconv
-from opentelemetry.instrumentation.livekit_agents.call.declarations import Declarations
+from callspan import business, environment_variables, semconv
+from callspan.call.declarations import Declarations
 from unit.test_docs import names_in, scraped_name, series_names
 
 ROOT = Path(__file__).parents[2]

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from opentelemetry.instrumentation.livekit_agents import settings
-from opentelemetry.instrumentation.livekit_agents.cli import doctor, main
-from opentelemetry.instrumentation.livekit_agents.cli.checks.imported import Worker
-from opentelemetry.instrumentation.livekit_agents.cli.checks.verdict import (
+from callspan import settings
+from callspan.cli import doctor, main
+from callspan.cli.checks.imported import Worker
+from callspan.cli.checks.verdict import (
     Setup,
     Verdict,
     ok,

@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from opentelemetry.instrumentation.livekit_agents import settings
-from opentelemetry.instrumentation.livekit_agents.cli.checks import (
+from callspan import settings
+from callspan.cli.checks import (
     content,
     destinations,
     langfuse,
@@ -27,17 +27,17 @@ from opentelemetry.instrumentation.livekit_agents.cli.checks import (
     versions,
     worker,
 )
-from opentelemetry.instrumentation.livekit_agents.cli.checks.answers import explain
-from opentelemetry.instrumentation.livekit_agents.cli.checks.imported import Worker
-from opentelemetry.instrumentation.livekit_agents.cli.checks.sending import Answer, send
-from opentelemetry.instrumentation.livekit_agents.cli.checks.verdict import (
+from callspan.cli.checks.answers import explain
+from callspan.cli.checks.imported import Worker
+from callspan.cli.checks.sending import Answer, send
+from callspan.cli.checks.verdict import (
     Setup,
     Verdict,
     ok,
     problem,
     warning,
 )
-from opentelemetry.instrumentation.livekit_agents.providers.exporters import Destination
+from callspan.providers.exporters import Destination
 
 HOST = "OTEL_EXPORTER_PROMETHEUS_HOST"
 PORT = "OTEL_EXPORTER_PROMETHEUS_PORT"
@@ -627,8 +627,7 @@ def test_versions_that_do_not_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         "opentelemetry-sdk 1.39.0 wants opentelemetry-api==1.39.0, it is not installed"
     )
     assert last.finding.endswith(
-        "livekit-agents 1.8.9, OpenTelemetry 1.39.0, opentelemetry-instrumentation-livekit-agents "
-        "from its source"
+        "livekit-agents 1.8.9, OpenTelemetry 1.39.0, callspan from its source"
     )
 
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from opentelemetry.instrumentation.livekit_agents.cli.checks import models, source
-from opentelemetry.instrumentation.livekit_agents.cli.checks.imported import Worker, import_worker
-from opentelemetry.instrumentation.livekit_agents.cli.checks.source import Place, Source
+from callspan.cli.checks import models, source
+from callspan.cli.checks.imported import Worker, import_worker
+from callspan.cli.checks.source import Place, Source
 
-OURS = "from opentelemetry.instrumentation.livekit_agents import instrument\n"
+OURS = "from callspan import instrument\n"
 GUARD = "if __name__ == '__main__'"
 
 
@@ -55,7 +55,7 @@ def place(line: int, within: str, **others: bool) -> Place:
         ),
         (OURS + "async def entrypoint(ctx):\n    instrument()\n", (place(3, "entrypoint"),)),
         (
-            "import opentelemetry.instrumentation.livekit_agents as lk\n"
+            "import callspan as lk\n"
             "async def entrypoint(ctx):\n    lk.instrument()\n"
             "async def other(ctx):\n    LiveKitAgentsInstrumentor().instrument()\n",
             (place(5, "other"),),

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from opentelemetry.instrumentation.livekit_agents.guard import around, contained, observed
+from callspan.guard import around, contained, observed
 
 
 def fail(*_: Any, **__: Any) -> Any:

@@ -12,9 +12,9 @@ from typing import Final, NamedTuple
 
 import pytest
 
-from opentelemetry.instrumentation.livekit_agents import semconv
-from opentelemetry.instrumentation.livekit_agents.semconv import Metric
-from opentelemetry.instrumentation.livekit_agents.worker.naming import family_name
+from callspan import semconv
+from callspan.semconv import Metric
+from callspan.worker.naming import family_name
 
 ROOT: Final = Path(__file__).parents[2]
 NAMED: Final = re.compile(r"""(agent_\w+)_bucket\{[^}]*\ble=~?\\*"([\d.]+)""")

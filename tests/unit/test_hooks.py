@@ -14,16 +14,16 @@ from typing import Any
 
 import pytest
 
-from opentelemetry.instrumentation.livekit_agents import business, hooks
-from opentelemetry.instrumentation.livekit_agents.call.journal import Journal
-from opentelemetry.instrumentation.livekit_agents.call.record import Call
-from opentelemetry.instrumentation.livekit_agents.call.summary import (
+from callspan import business, hooks
+from callspan.call.journal import Journal
+from callspan.call.record import Call
+from callspan.call.summary import (
     CallStart,
     CallSummary,
     Tool,
     Turn,
 )
-from opentelemetry.instrumentation.livekit_agents.hooks import CallHooks
+from callspan.hooks import CallHooks
 
 START = CallStart("job", "", "receptionist", "production", 1.0)
 TURN = Turn("job", 0, "agent", 1.0)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from opentelemetry.instrumentation.livekit_agents.call.events import (
+from callspan.call.events import (
     CallEvent,
     ErrorRaised,
     FirstResponse,
@@ -19,9 +19,9 @@ from opentelemetry.instrumentation.livekit_agents.call.events import (
     ToolFinished,
     TurnAnswered,
 )
-from opentelemetry.instrumentation.livekit_agents.call.journal import Journal
-from opentelemetry.instrumentation.livekit_agents.call.record import Call
-from opentelemetry.instrumentation.livekit_agents.call.summary import (
+from callspan.call.journal import Journal
+from callspan.call.record import Call
+from callspan.call.summary import (
     CallStart,
     CallSummary,
     Conversion,
@@ -34,7 +34,7 @@ from opentelemetry.instrumentation.livekit_agents.call.summary import (
     Turn,
     Unpriced,
 )
-from opentelemetry.instrumentation.livekit_agents.semconv import Usage
+from callspan.semconv import Usage
 
 USER = {"end_of_turn_delay": 0.5, "transcription_delay": 0.2, "stopped_speaking_at": 10.0}
 AGENT = {"llm_node_ttft": 0.25, "tts_node_ttfb": 0.125, "started_speaking_at": 11.0}

@@ -10,12 +10,12 @@ from collections.abc import Iterable
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan
 
-from opentelemetry.instrumentation.livekit_agents import environment_variables, settings
-from opentelemetry.instrumentation.livekit_agents.call.events import TurnAnswered
-from opentelemetry.instrumentation.livekit_agents.call.keeping import KeepRules
-from opentelemetry.instrumentation.livekit_agents.call.record import Call
-from opentelemetry.instrumentation.livekit_agents.calls import Calls
-from opentelemetry.instrumentation.livekit_agents.providers.held import HeldSpans
+from callspan import environment_variables, settings
+from callspan.call.events import TurnAnswered
+from callspan.call.keeping import KeepRules
+from callspan.call.record import Call
+from callspan.calls import Calls
+from callspan.providers.held import HeldSpans
 
 HALF = 1 << 63
 
@@ -76,7 +76,7 @@ def test_a_call_is_kept_by_what_became_of_it(
 )
 def test_rules_that_are_not_understood_keep_every_call(text: str, message: str) -> None:
     """It is said in plain words, and no trace is lost to a typo."""
-    variable = environment_variables.OTEL_INSTRUMENTATION_LIVEKIT_AGENTS_KEEP_CALLS
+    variable = environment_variables.CALLSPAN_KEEP_CALLS
     resolved = settings.resolve({variable: text})
     assert resolved.keep is None
     assert resolved.problems == (f"{variable}: {message}; all calls are kept",)

@@ -11,14 +11,14 @@ from opentelemetry.sdk.resources import Resource
 from prometheus_client import CollectorRegistry, generate_latest
 
 import kpis
-from opentelemetry.instrumentation.livekit_agents import semconv
-from opentelemetry.instrumentation.livekit_agents.semconv import Metric
-from opentelemetry.instrumentation.livekit_agents.worker import (
+from callspan import semconv
+from callspan.semconv import Metric
+from callspan.worker import (
     Aggregator,
     StateCollector,
     own_row,
 )
-from opentelemetry.instrumentation.livekit_agents.worker.rows import (
+from callspan.worker.rows import (
     Distribution,
     Instrument,
     Row,

@@ -16,17 +16,17 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from opentelemetry import trace
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import NonRecordingSpan, SpanContext, Status, StatusCode, TraceFlags
 
-from opentelemetry import trace
-from opentelemetry.instrumentation.livekit_agents import semconv
-from opentelemetry.instrumentation.livekit_agents.providers.delivery import DeliveringSpanProcessor
-from opentelemetry.instrumentation.livekit_agents.tracing import langfuse
-from opentelemetry.instrumentation.livekit_agents.tracing.span_diet import SpanDiet
+from callspan import semconv
+from callspan.providers.delivery import DeliveringSpanProcessor
+from callspan.tracing import langfuse
+from callspan.tracing.span_diet import SpanDiet
 
 LIVEKIT = semconv.LIVEKIT_SCOPE_NAME
 CALL = {"session.id": "AJ_1", "agent.name": "receptionist", "agent.call.kind": "production"}

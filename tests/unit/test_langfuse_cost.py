@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -17,11 +18,10 @@ from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult
 from opentelemetry.trace import Link, Span, SpanKind, Tracer, TraceState
 from opentelemetry.util.types import Attributes
 
-from opentelemetry import trace
-from opentelemetry.instrumentation.livekit_agents import semconv
-from opentelemetry.instrumentation.livekit_agents.providers.delivery import DeliveringSpanProcessor
-from opentelemetry.instrumentation.livekit_agents.tracing import langfuse, langfuse_cost
-from opentelemetry.instrumentation.livekit_agents.tracing.span_diet import SpanDiet
+from callspan import semconv
+from callspan.providers.delivery import DeliveringSpanProcessor
+from callspan.tracing import langfuse, langfuse_cost
+from callspan.tracing.span_diet import SpanDiet
 
 COST = "agent.cost.dollars"
 USED = {

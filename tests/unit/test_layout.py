@@ -9,7 +9,7 @@ import ast
 import importlib
 from pathlib import Path
 
-import opentelemetry.instrumentation.livekit_agents as package
+import callspan as package
 
 ROOT = Path(package.__file__).parent
 

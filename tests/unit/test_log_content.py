@@ -18,9 +18,9 @@ from opentelemetry.sdk._logs import LoggerProvider, LoggingHandler
 from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
 from opentelemetry.sdk.resources import Resource
 
-from opentelemetry.instrumentation.livekit_agents import semconv
-from opentelemetry.instrumentation.livekit_agents.livekit import log_content, log_records
-from opentelemetry.instrumentation.livekit_agents.livekit.patches import Patches
+from callspan import semconv
+from callspan.livekit import log_content, log_records
+from callspan.livekit.patches import Patches
 
 LIVEKITS = logging.getLogger("livekit.agents.test")
 OTHERS = logging.getLogger("application.test")

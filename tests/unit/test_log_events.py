@@ -10,18 +10,18 @@ from collections.abc import Iterator
 
 import pytest
 from livekit.agents.ipc.log_queue import LogQueueListener
+from opentelemetry import trace
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 
-from opentelemetry import trace
-from opentelemetry.instrumentation.livekit_agents import call_report, settings
-from opentelemetry.instrumentation.livekit_agents.livekit import log_records
-from opentelemetry.instrumentation.livekit_agents.livekit.patches import Patches
-from opentelemetry.instrumentation.livekit_agents.providers import logs
+from callspan import call_report, settings
+from callspan.livekit import log_records
+from callspan.livekit.patches import Patches
+from callspan.providers import logs
 
 CONTENT = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
-REPORT = "OTEL_INSTRUMENTATION_LIVEKIT_AGENTS_SESSION_REPORT"
+REPORT = "CALLSPAN_SESSION_REPORT"
 tracer = TracerProvider().get_tracer(__name__)
 
 

@@ -16,7 +16,7 @@ from livekit.agents.metrics import EOUMetrics
 from livekit.agents.voice import events as lk
 from livekit.rtc import EventEmitter
 
-from opentelemetry.instrumentation.livekit_agents.call.events import (
+from callspan.call.events import (
     CallEvent,
     ErrorRaised,
     FirstResponse,
@@ -26,9 +26,9 @@ from opentelemetry.instrumentation.livekit_agents.call.events import (
     ToolsDeclared,
     TurnAnswered,
 )
-from opentelemetry.instrumentation.livekit_agents.call.record import Call
-from opentelemetry.instrumentation.livekit_agents.livekit import clock
-from opentelemetry.instrumentation.livekit_agents.livekit.call_events import CallEvents
+from callspan.call.record import Call
+from callspan.livekit import clock
+from callspan.livekit.call_events import CallEvents
 
 
 class Session(EventEmitter[str]):

@@ -9,23 +9,23 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
-from opentelemetry import trace
-from opentelemetry.instrumentation.livekit_agents import semconv
-from opentelemetry.instrumentation.livekit_agents.call import events
-from opentelemetry.instrumentation.livekit_agents.call.declarations import (
+from callspan import semconv
+from callspan.call import events
+from callspan.call.declarations import (
     Conversion,
     Declarations,
 )
-from opentelemetry.instrumentation.livekit_agents.call.outcome import OutcomeRules
-from opentelemetry.instrumentation.livekit_agents.call.record import Call
-from opentelemetry.instrumentation.livekit_agents.metrics.recorder import Recorder
-from opentelemetry.instrumentation.livekit_agents.semconv import Usage
-from opentelemetry.instrumentation.livekit_agents.worker.rows import Batch, delivery_rows
-from opentelemetry.instrumentation.livekit_agents.worker.state import State
-from opentelemetry.instrumentation.livekit_agents.worker.tally import Tally
+from callspan.call.outcome import OutcomeRules
+from callspan.call.record import Call
+from callspan.metrics.recorder import Recorder
+from callspan.semconv import Usage
+from callspan.worker.rows import Batch, delivery_rows
+from callspan.worker.state import State
+from callspan.worker.tally import Tally
 
 BOOKINGS = Conversion("bookings", "booking")
 

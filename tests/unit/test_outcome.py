@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from opentelemetry.instrumentation.livekit_agents.call.declarations import (
+from callspan.call.declarations import (
     Conversion,
     Declarations,
 )
-from opentelemetry.instrumentation.livekit_agents.call.outcome import OutcomeRules
-from opentelemetry.instrumentation.livekit_agents.call.record import Call
-from opentelemetry.instrumentation.livekit_agents.call.worth import Worth
+from callspan.call.outcome import OutcomeRules
+from callspan.call.record import Call
+from callspan.call.worth import Worth
 
 DECLARED = Declarations(
     outcomes={"booking", "complaint", "apology"},

@@ -20,11 +20,11 @@ from opentelemetry.sdk.metrics.export import (
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
 
+from callspan.providers import exporters, presets
+from callspan.providers.exporters import ExporterError
+from callspan.providers.presets import PresetError
+from callspan.settings import Settings
 from offline.receiver import OtlpReceiver
-from opentelemetry.instrumentation.livekit_agents.providers import exporters, presets
-from opentelemetry.instrumentation.livekit_agents.providers.exporters import ExporterError
-from opentelemetry.instrumentation.livekit_agents.providers.presets import PresetError
-from opentelemetry.instrumentation.livekit_agents.settings import Settings
 
 KEYS = {"LANGFUSE_PUBLIC_KEY": "pk-lf-1", "LANGFUSE_SECRET_KEY": "sk-lf-hush"}
 GRAFANA = {

@@ -15,11 +15,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opentelemetry.instrumentation.livekit_agents import settings
-from opentelemetry.instrumentation.livekit_agents.call import price_file
-from opentelemetry.instrumentation.livekit_agents.call.price_rows import UNITS
-from opentelemetry.instrumentation.livekit_agents.call.prices import PriceBook
-from opentelemetry.instrumentation.livekit_agents.options import Options
+from callspan import settings
+from callspan.call import price_file
+from callspan.call.price_rows import UNITS
+from callspan.call.prices import PriceBook
+from callspan.options import Options
 
 GOOD = """
 currency = "USD"
@@ -239,7 +239,7 @@ def test_a_file_that_is_deep_or_huge_is_a_problem_in_plain_words(
     """It is passed over, and the worker starts."""
     path = tmp_path / name
     path.write_text(text)
-    variable = "OTEL_INSTRUMENTATION_LIVEKIT_AGENTS_PRICES"
+    variable = "CALLSPAN_PRICES"
     resolved = settings.resolve({variable: str(path)})
     assert resolved.prices == {}
     [problem] = resolved.problems

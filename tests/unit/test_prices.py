@@ -23,15 +23,15 @@ from hypothesis import strategies as st
 from livekit.agents.metrics import LLMMetrics
 from livekit.agents.metrics.base import Metadata
 
-import opentelemetry.instrumentation.livekit_agents as package
-from opentelemetry.instrumentation.livekit_agents import semconv
-from opentelemetry.instrumentation.livekit_agents.call import prices as costs
-from opentelemetry.instrumentation.livekit_agents.call.events import ModelUsed
-from opentelemetry.instrumentation.livekit_agents.call.price_models import _MODELS
-from opentelemetry.instrumentation.livekit_agents.call.price_rows import TOKENS, UNITS, Kind
-from opentelemetry.instrumentation.livekit_agents.call.prices import PriceBook, Priced, Unpriced
-from opentelemetry.instrumentation.livekit_agents.livekit import metric_fields
-from opentelemetry.instrumentation.livekit_agents.semconv import Usage
+import callspan as package
+from callspan import semconv
+from callspan.call import prices as costs
+from callspan.call.events import ModelUsed
+from callspan.call.price_models import _MODELS
+from callspan.call.price_rows import TOKENS, UNITS, Kind
+from callspan.call.prices import PriceBook, Priced, Unpriced
+from callspan.livekit import metric_fields
+from callspan.semconv import Usage
 
 LLM, REALTIME = semconv.COMPONENT_LLM, semconv.COMPONENT_REALTIME
 STT, TTS = semconv.COMPONENT_STT, semconv.COMPONENT_TTS

@@ -16,18 +16,18 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import Span
 
-from opentelemetry.instrumentation.livekit_agents import (
+from callspan import (
     LiveKitAgentsInstrumentor,
     instrument,
     pricing,
 )
-from opentelemetry.instrumentation.livekit_agents.call import price_file
-from opentelemetry.instrumentation.livekit_agents.call.events import ModelUsed, Spent
-from opentelemetry.instrumentation.livekit_agents.call.prices import PriceBook, Priced
-from opentelemetry.instrumentation.livekit_agents.call.record import Call
-from opentelemetry.instrumentation.livekit_agents.pricing import Pricing
-from opentelemetry.instrumentation.livekit_agents.semconv import Usage
-from opentelemetry.instrumentation.livekit_agents.tracing.call_trace import CallTrace
+from callspan.call import price_file
+from callspan.call.events import ModelUsed, Spent
+from callspan.call.prices import PriceBook, Priced
+from callspan.call.record import Call
+from callspan.pricing import Pricing
+from callspan.semconv import Usage
+from callspan.tracing.call_trace import CallTrace
 
 OWN: dict[str, Any] = {
     "llm": {"acme/large": {"per_million_input_tokens": 2, "per_million_output_tokens": 8}},
@@ -143,7 +143,7 @@ def test_a_clock_that_was_set_back_costs_nothing(trace: CallTrace) -> None:
 
 # --- the log -----------------------------------------------------------------------------------
 
-FILE = "add to the file that OTEL_INSTRUMENTATION_LIVEKIT_AGENTS_PRICES names: "
+FILE = "add to the file that CALLSPAN_PRICES names: "
 
 
 @pytest.mark.parametrize(

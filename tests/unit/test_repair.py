@@ -9,12 +9,12 @@ import pytest
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.view import View
 
-from opentelemetry.instrumentation.livekit_agents.worker import (
+from callspan.worker import (
     RowReader,
     repair,
     without_per_call_attributes,
 )
-from opentelemetry.instrumentation.livekit_agents.worker.rows import Distribution, Row
+from callspan.worker.rows import Distribution, Row
 
 
 def _only_row(reader: RowReader) -> Row:

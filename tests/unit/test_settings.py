@@ -9,13 +9,13 @@ import pickle
 
 import pytest
 
-from opentelemetry.instrumentation.livekit_agents import settings
-from opentelemetry.instrumentation.livekit_agents.options import Options
-from opentelemetry.instrumentation.livekit_agents.switches import is_disabled
+from callspan import settings
+from callspan.options import Options
+from callspan.switches import is_disabled
 
 CONTENT = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
-FLUSH = "OTEL_INSTRUMENTATION_LIVEKIT_AGENTS_FLUSH_TIMEOUT"
-PARTS = "OTEL_INSTRUMENTATION_LIVEKIT_AGENTS_DISABLED_PARTS"
+FLUSH = "CALLSPAN_FLUSH_TIMEOUT"
+PARTS = "CALLSPAN_DISABLED_PARTS"
 
 
 def test_defaults() -> None:

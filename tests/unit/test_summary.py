@@ -10,10 +10,10 @@ from dataclasses import FrozenInstanceError, fields, is_dataclass
 
 import pytest
 
-from opentelemetry.instrumentation.livekit_agents.call import summary
-from opentelemetry.instrumentation.livekit_agents.call.journal import Journal
-from opentelemetry.instrumentation.livekit_agents.call.record import Call
-from opentelemetry.instrumentation.livekit_agents.call.summary import (
+from callspan.call import summary
+from callspan.call.journal import Journal
+from callspan.call.record import Call
+from callspan.call.summary import (
     CallStart,
     CallSummary,
     Conversion,

@@ -8,17 +8,17 @@ from __future__ import annotations
 from contextvars import copy_context
 
 import pytest
+from opentelemetry import context as otel_context
+from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from opentelemetry import context as otel_context
-from opentelemetry import trace
-from opentelemetry.instrumentation.livekit_agents.call.record import Call, FinalTranscript
-from opentelemetry.instrumentation.livekit_agents.settings import Settings
-from opentelemetry.instrumentation.livekit_agents.tracing import call_trace, interruptions
-from opentelemetry.instrumentation.livekit_agents.tracing.call_trace import CallTrace
-from opentelemetry.instrumentation.livekit_agents.tracing.processor import EnrichingSpanProcessor
+from callspan.call.record import Call, FinalTranscript
+from callspan.settings import Settings
+from callspan.tracing import call_trace, interruptions
+from callspan.tracing.call_trace import CallTrace
+from callspan.tracing.processor import EnrichingSpanProcessor
 
 S = 1_000_000_000
 

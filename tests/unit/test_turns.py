@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opentelemetry.instrumentation.livekit_agents import semconv
-from opentelemetry.instrumentation.livekit_agents.call.turns import (
+from callspan import semconv
+from callspan.call.turns import (
     Answer,
     EndOfTurn,
     Generation,

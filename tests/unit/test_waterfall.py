@@ -13,14 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from opentelemetry.instrumentation.livekit_agents.tracing.waterfall import (
+from callspan.tracing.waterfall import (
     SpanRecord,
     render,
 )
-from opentelemetry.instrumentation.livekit_agents.tracing.waterfall_layout import layout, ticks
-from opentelemetry.instrumentation.livekit_agents.tracing.waterfall_record import read_json
-from opentelemetry.instrumentation.livekit_agents.tracing.waterfall_svg import render_svg
-from opentelemetry.instrumentation.livekit_agents.tracing.waterfall_wait import Stage
+from callspan.tracing.waterfall_layout import layout, ticks
+from callspan.tracing.waterfall_record import read_json
+from callspan.tracing.waterfall_svg import render_svg
+from callspan.tracing.waterfall_wait import Stage
 
 T0 = 1_790_000_000_000
 """When the calls below begin, in milliseconds since the Unix epoch."""

@@ -10,14 +10,14 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import Status, StatusCode
 
-from opentelemetry import trace
-from opentelemetry.instrumentation.livekit_agents.tracing import waterfall, waterfall_svg
-from opentelemetry.instrumentation.livekit_agents.tracing.waterfall import WaterfallSpanExporter
+from callspan.tracing import waterfall, waterfall_svg
+from callspan.tracing.waterfall import WaterfallSpanExporter
 
 SECRET = "the caller's own words"
 

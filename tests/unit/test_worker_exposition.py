@@ -38,9 +38,8 @@ from prometheus_client import CollectorRegistry, Counter
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as read_text
 
-from offline.receiver import OtlpReceiver
-from opentelemetry.instrumentation.livekit_agents import semconv
-from opentelemetry.instrumentation.livekit_agents.worker import (
+from callspan import semconv
+from callspan.worker import (
     EndpointError,
     Push,
     ScrapeEndpoint,
@@ -48,9 +47,9 @@ from opentelemetry.instrumentation.livekit_agents.worker import (
     own_row,
     with_instance_id,
 )
-from opentelemetry.instrumentation.livekit_agents.worker import endpoint as endpoint_module
-from opentelemetry.instrumentation.livekit_agents.worker.naming import family_name, labels
-from opentelemetry.instrumentation.livekit_agents.worker.rows import (
+from callspan.worker import endpoint as endpoint_module
+from callspan.worker.naming import family_name, labels
+from callspan.worker.rows import (
     Batch,
     Distribution,
     Exemplar,
@@ -58,7 +57,8 @@ from opentelemetry.instrumentation.livekit_agents.worker.rows import (
     Row,
     attributes_of,
 )
-from opentelemetry.instrumentation.livekit_agents.worker.state import State
+from callspan.worker.state import State
+from offline.receiver import OtlpReceiver
 
 _RESOURCE = Resource(
     {

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opentelemetry.instrumentation.livekit_agents import semconv
-from opentelemetry.instrumentation.livekit_agents.worker.frames import (
+from callspan import semconv
+from callspan.worker.frames import (
     MAX_FRAME_BYTES,
     REASON_GARBAGE,
     REASON_MALFORMED,
@@ -24,7 +24,7 @@ from opentelemetry.instrumentation.livekit_agents.worker.frames import (
     Decoder,
     Encoder,
 )
-from opentelemetry.instrumentation.livekit_agents.worker.rows import (
+from callspan.worker.rows import (
     Batch,
     Distribution,
     Exemplar,

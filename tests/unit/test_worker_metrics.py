@@ -12,8 +12,8 @@ import socket
 import pytest
 from opentelemetry.sdk.resources import Resource
 
-from opentelemetry.instrumentation.livekit_agents.settings import Settings
-from opentelemetry.instrumentation.livekit_agents.worker_metrics import WorkerMetrics
+from callspan.settings import Settings
+from callspan.worker_metrics import WorkerMetrics
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")

@@ -23,8 +23,8 @@ from opentelemetry.sdk.metrics.view import (
 )
 from opentelemetry.sdk.trace import TracerProvider
 
-from opentelemetry.instrumentation.livekit_agents import semconv
-from opentelemetry.instrumentation.livekit_agents.worker import (
+from callspan import semconv
+from callspan.worker import (
     Aggregator,
     Relay,
     RowReader,
@@ -32,8 +32,8 @@ from opentelemetry.instrumentation.livekit_agents.worker import (
     own_row,
     without_per_call_attributes,
 )
-from opentelemetry.instrumentation.livekit_agents.worker.frames import Decoder, Encoder
-from opentelemetry.instrumentation.livekit_agents.worker.rows import Batch, Distribution, Row
+from callspan.worker.frames import Decoder, Encoder
+from callspan.worker.rows import Batch, Distribution, Row
 
 _CRASHED = own_row(
     semconv.M_SESSIONS, {semconv.L_AGENT: "a", semconv.L_OUTCOME: semconv.OUTCOME_ERROR}

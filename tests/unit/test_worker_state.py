@@ -21,11 +21,11 @@ from opentelemetry.sdk.resources import Resource
 from prometheus_client import CollectorRegistry
 from prometheus_client.openmetrics import exposition as openmetrics
 
-from opentelemetry.instrumentation.livekit_agents import semconv
-from opentelemetry.instrumentation.livekit_agents.worker import series
-from opentelemetry.instrumentation.livekit_agents.worker.frames import Decoder, Encoder
-from opentelemetry.instrumentation.livekit_agents.worker.prometheus import StateCollector
-from opentelemetry.instrumentation.livekit_agents.worker.rows import (
+from callspan import semconv
+from callspan.worker import series
+from callspan.worker.frames import Decoder, Encoder
+from callspan.worker.prometheus import StateCollector
+from callspan.worker.rows import (
     Batch,
     Distribution,
     Exemplar,
@@ -36,8 +36,8 @@ from opentelemetry.instrumentation.livekit_agents.worker.rows import (
     attributes_of,
     own_row,
 )
-from opentelemetry.instrumentation.livekit_agents.worker.series import Point
-from opentelemetry.instrumentation.livekit_agents.worker.state import State
+from callspan.worker.series import Point
+from callspan.worker.state import State
 
 _BOUNDS = [(1.0, 2.0, 4.0), (1.0, 2.0, 4.0, 8.0), (0.5, 2.0, 4.0), ()]
 _NAMES = "abcd"

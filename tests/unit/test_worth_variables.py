@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from opentelemetry.instrumentation.livekit_agents import worth_variables
-from opentelemetry.instrumentation.livekit_agents.call.declarations import Conversion
-from opentelemetry.instrumentation.livekit_agents.call.outcome import OutcomeRules
+from callspan import worth_variables
+from callspan.call.declarations import Conversion
+from callspan.call.outcome import OutcomeRules
 
-OURS = "OTEL_INSTRUMENTATION_LIVEKIT_AGENTS"
+OURS = "CALLSPAN"
 NAME = "not a name; write lower case letters, digits and _, beginning with a letter, for example"
 
 

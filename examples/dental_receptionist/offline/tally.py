@@ -12,9 +12,8 @@ import functools
 import os
 from pathlib import Path
 
-from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
-
 from opentelemetry import trace
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 
 VARIABLE = "SPAN_TALLY"
 """Names the file; each line holds a trace id, a span id and the span's name."""

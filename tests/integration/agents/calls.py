@@ -16,7 +16,6 @@ from collections.abc import Callable
 
 from livekit.agents import Agent, AgentServer, AgentSession, JobContext, JobExecutorType
 from livekit.protocol import models
-
 from opentelemetry import metrics
 
 _everybody = threading.Barrier(int(os.environ.get("CALLS", "1")))

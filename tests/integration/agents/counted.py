@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
+from callspan import instrument
 from counted_no_line import make_server
 from gate import serve
-from opentelemetry.instrumentation.livekit_agents import instrument
 
 instrument()
 

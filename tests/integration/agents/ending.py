@@ -18,11 +18,11 @@ from multiprocessing.util import Finalize
 from pathlib import Path
 
 from livekit.agents import JobContext, telemetry
+from opentelemetry import metrics
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 
 from calls import make_server, serve, take_call
-from opentelemetry import metrics
-from opentelemetry.instrumentation.livekit_agents import instrument
+from callspan import instrument
 
 instrument()
 

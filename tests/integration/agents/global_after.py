@@ -3,9 +3,10 @@
 
 """An application that calls ours, and then sets its provider globally."""
 
-from calls import make_server, serve
 from opentelemetry import trace
-from opentelemetry.instrumentation.livekit_agents import instrument
+
+from calls import make_server, serve
+from callspan import instrument
 from own_provider import own_provider
 
 instrument()

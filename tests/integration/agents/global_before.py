@@ -3,9 +3,10 @@
 
 """An application that set its provider globally, and then calls ours."""
 
-from calls import make_server, serve
 from opentelemetry import trace
-from opentelemetry.instrumentation.livekit_agents import instrument
+
+from calls import make_server, serve
+from callspan import instrument
 from own_provider import own_provider
 
 trace.set_tracer_provider(own_provider())

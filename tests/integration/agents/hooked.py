@@ -33,8 +33,8 @@ from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
 from opentelemetry.sdk._logs import LoggerProvider, LoggingHandler
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
 
+from callspan import business, instrument
 from gate import serve
-from opentelemetry.instrumentation.livekit_agents import business, instrument
 
 if os.environ.get("LINE") == "1":
     instrument()

@@ -20,11 +20,11 @@ from collections.abc import Iterator
 
 import wrapt
 from livekit.agents import telemetry
+from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 
 from calls import make_server, serve
-from opentelemetry import trace
-from opentelemetry.instrumentation.livekit_agents import LiveKitAgentsInstrumentor, instrument
+from callspan import LiveKitAgentsInstrumentor, instrument
 
 _OBSERVED = ("livekit.agents", "livekit.api", "opentelemetry.trace")
 

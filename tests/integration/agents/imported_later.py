@@ -5,7 +5,7 @@
 
 import sys
 
-from opentelemetry.instrumentation.livekit_agents import LiveKitAgentsInstrumentor
+from callspan import LiveKitAgentsInstrumentor
 
 LiveKitAgentsInstrumentor().instrument()
 came_first = "livekit.agents" not in sys.modules

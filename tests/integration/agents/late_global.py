@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 from livekit.agents import JobContext
+from opentelemetry import trace
 
 from calls import make_server, serve, take_call
-from opentelemetry import trace
-from opentelemetry.instrumentation.livekit_agents import instrument
+from callspan import instrument
 from own_provider import own_provider
 
 instrument()

@@ -8,7 +8,7 @@ from __future__ import annotations
 from livekit.agents import JobContext, telemetry
 
 from calls import make_server, meet, serve, take_call
-from opentelemetry.instrumentation.livekit_agents import instrument
+from callspan import instrument
 from own_provider import own_provider
 
 instrument()

@@ -9,7 +9,7 @@ from calls import make_server, serve
 
 
 def setup(_: object) -> None:
-    from opentelemetry.instrumentation.livekit_agents import instrument
+    from callspan import instrument
 
     instrument()
 

@@ -4,7 +4,7 @@
 """The one line in two modules of an application."""
 
 from calls import make_server, serve
-from opentelemetry.instrumentation.livekit_agents import instrument
+from callspan import instrument
 
 instrument()
 

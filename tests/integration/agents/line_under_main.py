@@ -4,7 +4,7 @@
 """The one line where job processes never come."""
 
 from calls import make_server, serve
-from opentelemetry.instrumentation.livekit_agents import instrument
+from callspan import instrument
 
 server = make_server()
 

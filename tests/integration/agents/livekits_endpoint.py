@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 from calls import make_server
+from callspan import instrument
 from gate import serve
-from opentelemetry.instrumentation.livekit_agents import instrument
 
 instrument()
 

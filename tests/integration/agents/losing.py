@@ -20,7 +20,7 @@ from livekit.agents import Agent, AgentSession, JobContext, telemetry
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 
 from calls import make_server, serve, take_call
-from opentelemetry.instrumentation.livekit_agents import instrument
+from callspan import instrument
 
 instrument()
 

@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator
 from livekit.agents import Agent, AgentSession, JobContext
 
 from calls import make_server, serve
-from opentelemetry.instrumentation.livekit_agents import instrument
+from callspan import instrument
 
 _where = os.environ["WHERE"]
 _parts = [part for part in os.environ.get("PARTS", "").split(",") if part]

@@ -4,7 +4,7 @@
 """An application that passes its provider."""
 
 from calls import make_server, serve
-from opentelemetry.instrumentation.livekit_agents import instrument
+from callspan import instrument
 from own_provider import own_provider
 
 instrument(tracer_provider=own_provider())

@@ -4,7 +4,7 @@
 """An application that passes its provider where no job process sees it."""
 
 from calls import make_server, serve
-from opentelemetry.instrumentation.livekit_agents import instrument
+from callspan import instrument
 from own_provider import own_provider
 
 server = make_server()

@@ -15,7 +15,7 @@ import os
 from livekit.agents import JobContext
 
 from calls import make_server, serve, take_call
-from opentelemetry.instrumentation.livekit_agents import instrument
+from callspan import instrument
 
 LINE = os.environ["LINE"]
 RECORD = json.loads(os.environ.get("RECORD", "true"))

@@ -25,7 +25,7 @@ from offline.received import ReceivedRequest, ReceivedSpan
 from offline.receiver import Mode, OtlpReceiver
 
 _AGENTS = Path(__file__).parent
-_LOGGER = "opentelemetry.instrumentation.livekit_agents"
+_LOGGER = "callspan"
 _CALL_ENDED = "CALL ENDED"
 """Printed by every call that ran to its end (see calls.py)."""
 SAID = "Zanzibar"

@@ -16,13 +16,13 @@ from typing import Any
 from livekit.agents import Agent, JobContext, llm
 from livekit.plugins import openai
 
+from callspan import business, instrument
 from gate import serve
 from integration.behaviours import scenarios
 from integration.behaviours.parts import Environment, words
 from offline.llm_server import Rule, Script, ScriptedChatServer
 from offline.realtime_script import RealtimeReply, RealtimeScript
 from offline.realtime_server import ScriptedRealtimeServer
-from opentelemetry.instrumentation.livekit_agents import business, instrument
 from worth import JOB, make_server
 
 instrument()

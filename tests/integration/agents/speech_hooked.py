@@ -3,7 +3,7 @@
 
 """The receptionist with the one line, and a hook that prints what each call came to."""
 
-from opentelemetry.instrumentation.livekit_agents import business, instrument
+from callspan import business, instrument
 from speech import make_server, serve
 
 instrument()

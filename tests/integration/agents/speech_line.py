@@ -3,7 +3,7 @@
 
 """The receptionist with the one line."""
 
-from opentelemetry.instrumentation.livekit_agents import instrument
+from callspan import instrument
 from speech import make_server, serve
 
 instrument()

@@ -17,7 +17,7 @@ def set_time_of_day() -> float:
 time.time = set_time_of_day
 time.time_ns = lambda: int(set_time_of_day() * 1e9)
 
-from opentelemetry.instrumentation.livekit_agents import business  # noqa: E402
+from callspan import business  # noqa: E402
 from speech_hooked import serve, server  # noqa: E402
 
 

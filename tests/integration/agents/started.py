@@ -10,7 +10,7 @@ import asyncio
 from livekit.agents import cli
 
 from calls import make_server
-from opentelemetry.instrumentation.livekit_agents import instrument
+from callspan import instrument
 
 instrument()
 

@@ -6,7 +6,7 @@
 from livekit.agents.telemetry import traces
 
 from calls import make_server, serve
-from opentelemetry.instrumentation.livekit_agents import instrument
+from callspan import instrument
 
 del traces._DynamicTracer.set_provider
 instrument()

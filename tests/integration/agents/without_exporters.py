@@ -27,7 +27,7 @@ for module in filter(None, os.environ.get("BROKEN", "").split(",")):
     sys.modules[module] = None  # type: ignore[assignment]  # what import then calls not found
 
 from calls import make_server, serve  # noqa: E402
-from opentelemetry.instrumentation.livekit_agents import instrument  # noqa: E402
+from callspan import instrument  # noqa: E402
 
 instrument()
 

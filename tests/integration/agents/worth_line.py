@@ -3,8 +3,8 @@
 
 """Calls that come to something, with the one line."""
 
+from callspan import instrument
 from gate import serve
-from opentelemetry.instrumentation.livekit_agents import instrument
 from worth import make_server
 
 instrument()

@@ -8,8 +8,8 @@ from __future__ import annotations
 from livekit.agents import Agent, AgentSession, JobContext, function_tool
 from livekit.plugins import openai
 
+from callspan import business
 from gate import serve
-from opentelemetry.instrumentation.livekit_agents import business
 from worth import JOB, make_server
 
 business.declare_outcomes("complaint")

@@ -3,8 +3,8 @@
 
 """The application that says what its calls are worth, with the one line."""
 
+from callspan import instrument
 from gate import serve
-from opentelemetry.instrumentation.livekit_agents import instrument
 from worth_said import make_server, take_call
 
 instrument()

@@ -14,9 +14,9 @@ import os
 from livekit.agents import Agent, JobContext
 from livekit.plugins import openai
 
+from callspan import instrument
 from gate import serve
 from integration.behaviours.parts import Environment, words
-from opentelemetry.instrumentation.livekit_agents import instrument
 from worth import JOB, make_server
 
 instrument()

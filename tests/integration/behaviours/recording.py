@@ -17,8 +17,8 @@ from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerPro
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from callspan import LiveKitAgentsInstrumentor
 from integration.behaviours.parts import Environment
-from opentelemetry.instrumentation.livekit_agents import LiveKitAgentsInstrumentor
 
 Scenario = Callable[[Environment], Awaitable[None]]
 

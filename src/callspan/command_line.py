@@ -1,0 +1,52 @@
+# Copyright The Callspan Authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""What the ``opentelemetry-instrument`` command loads before it turns into the program.
+
+Its configurator raises where the scrape port is taken or an exporter does not exist, and then no
+instrumentation is loaded: the only code of ours that runs before that is this. It sets such an
+exporter aside for the worker, which says so and counts on.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import MutableMapping
+
+from .package import SET_ASIDE
+
+_logger = logging.getLogger("callspan")
+
+
+def set_aside(environ: MutableMapping[str, str]) -> None:
+    """Take out of OTEL_METRICS_EXPORTER what the command's configurator would raise on."""
+    value = environ.get("OTEL_METRICS_EXPORTER", "")
+    names = [name.strip() for name in value.split(",")]
+    if "langfuse" in names:
+        # no such exporter of metrics: the worker says what to write, and serves what is left
+        environ[SET_ASIDE] = value
+        environ["OTEL_METRICS_EXPORTER"] = "none"
+    elif "prometheus" in names and not _can_listen(environ):
+        environ[SET_ASIDE] = value
+        names = [name for name in names if name not in ("", "prometheus")]
+        environ["OTEL_METRICS_EXPORTER"] = ",".join(names) or "none"
+        _logger.warning(
+            "the port of OTEL_METRICS_EXPORTER=prometheus cannot be listened on, %s is used for "
+            "this program; set another OTEL_EXPORTER_PROMETHEUS_PORT",
+            environ["OTEL_METRICS_EXPORTER"],
+        )
+
+
+def _can_listen(environ: MutableMapping[str, str]) -> bool:
+    host = environ.get("OTEL_EXPORTER_PROMETHEUS_HOST", "").strip() or "localhost"
+    port = environ.get("OTEL_EXPORTER_PROMETHEUS_PORT", "").strip() or "9464"
+    try:
+        socket.create_server((host, int(port))).close()
+    except (OSError, ValueError, OverflowError):
+        return False
+    return True
+
+
+set_aside(os.environ)

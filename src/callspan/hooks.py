@@ -1,0 +1,297 @@
+# Copyright The Callspan Authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Data hooks: functions of the application that are given what calls come to, as it happens.
+
+A hook is no part of the call. It runs beside it, sync ones on a thread, async ones as tasks of
+the job's loop; a call never waits for one while it goes on, and no longer at its end than for
+the rest of its telemetry. The hooks of one call are called in the order of what happened.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import inspect
+import logging
+import threading
+from collections import deque
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
+from functools import partial
+from typing import Any, Final, NamedTuple, TypeVar
+
+from .call.plain_values import any_text, plain_text, safe_repr
+from .call.summary import CallStart, CallSummary, Tool, Turn
+from .guard import contained
+
+_logger = logging.getLogger("callspan")
+
+Hook = Callable[[Any], Awaitable[object] | object]
+_CallStartHook = TypeVar("_CallStartHook", bound=Callable[[CallStart], object])
+_TurnHook = TypeVar("_TurnHook", bound=Callable[[Turn], object])
+_ToolHook = TypeVar("_ToolHook", bound=Callable[[Tool], object])
+_AnyHook = TypeVar("_AnyHook", bound=Callable[..., object])
+_CallEndHook = TypeVar("_CallEndHook", bound=Callable[[CallSummary], object])
+
+_hooks: Final[dict[type, list[Hook]]] = {CallStart: [], Turn: [], Tool: [], CallSummary: []}
+"""By the record that they are given."""
+
+_said: Final[set[tuple[str, str]]] = set()
+"""Hooks and what was wrong with them: said once, however many calls they fail in."""
+
+
+def _as_it_is(hook: Hook) -> Hook:
+    return hook
+
+
+@contained("registering a hook", otherwise=_as_it_is, raises=(TypeError,))
+def on_call_start(hook: _CallStartHook) -> _CallStartHook:
+    """Have a function called with a :class:`CallStart` when a call's first session starts.
+
+    Args:
+        hook: Sync or async, of one argument.
+
+    Returns:
+        The function, so that this is a decorator.
+
+    Raises:
+        TypeError: If it cannot be called with one argument.
+    """
+    return _register("on_call_start", CallStart, hook)
+
+
+@contained("registering a hook", otherwise=_as_it_is, raises=(TypeError,))
+def on_turn(hook: _TurnHook) -> _TurnHook:
+    """Have a function called with a :class:`Turn` when one of either side is complete.
+
+    Args:
+        hook: Sync or async, of one argument.
+
+    Returns:
+        The function, so that this is a decorator.
+
+    Raises:
+        TypeError: If it cannot be called with one argument.
+    """
+    return _register("on_turn", Turn, hook)
+
+
+@contained("registering a hook", otherwise=_as_it_is, raises=(TypeError,))
+def on_tool(hook: _ToolHook) -> _ToolHook:
+    """Have a function called with a :class:`Tool` when one has ended.
+
+    Args:
+        hook: Sync or async, of one argument.
+
+    Returns:
+        The function, so that this is a decorator.
+
+    Raises:
+        TypeError: If it cannot be called with one argument.
+    """
+    return _register("on_tool", Tool, hook)
+
+
+@contained("registering a hook", otherwise=_as_it_is, raises=(TypeError,))
+def on_call_end(hook: _CallEndHook) -> _CallEndHook:
+    """Have a function called with the :class:`CallSummary` when its outcome is final.
+
+    That is after the shutdown callbacks. A process that is killed calls nobody any more.
+
+    Args:
+        hook: Sync or async, of one argument.
+
+    Returns:
+        The function, so that this is a decorator.
+
+    Raises:
+        TypeError: If it cannot be called with one argument.
+    """
+    return _register("on_call_end", CallSummary, hook)
+
+
+def _register(name: str, record: type, hook: _AnyHook) -> _AnyHook:
+    argument = {CallStart: "start", Turn: "turn", Tool: "tool", CallSummary: "summary"}[record]
+    if not callable(hook):
+        raise TypeError(
+            f"business.{name}({safe_repr(hook)}): not a function; write @business.{name} above "
+            f"def f({argument}): …"
+        )
+    try:
+        signature = inspect.signature(hook)
+    except Exception:  # noqa: BLE001  a builtin that does not tell, or any code of an object's
+        signature = inspect.Signature([inspect.Parameter("_", inspect.Parameter.POSITIONAL_ONLY)])
+    try:
+        signature.bind(None)
+    except TypeError:
+        raise TypeError(
+            f"business.{name}: {_name(hook)}{any_text(signature) or '(…)'} cannot be called with "
+            f"one argument; write def {_attribute(hook, '__name__', 'f')}({argument}): …"
+        ) from None
+    if not any(_is_same(hook, known) for known in _hooks[record]):
+        _hooks[record].append(hook)
+    return hook
+
+
+def _is_same(hook: object, known: object) -> bool:
+    """Tell whether a hook is registered; a method is another object each time it is looked up."""
+    try:
+        return hook is known or bool(hook == known)
+    except Exception:  # noqa: BLE001  any code can run in an object's __eq__
+        return False
+
+
+def _name(hook: Any) -> str:
+    kind = type(hook)
+    if issubclass(kind, partial):
+        return _name(hook.func)
+    module = _attribute(hook, "__module__", kind.__module__)
+    return f"{module}.{_attribute(hook, '__qualname__', kind.__qualname__)}"
+
+
+def _attribute(hook: object, name: str, default: str) -> str:
+    try:
+        return plain_text(getattr(hook, name, None)) or default
+    except Exception:  # noqa: BLE001  any code can run in an object's __getattr__
+        return default
+
+
+class _Waiting(NamedTuple):
+    record: object
+    context: contextvars.Context
+
+
+class CallHooks:
+    """Calls the hooks of one call; made on the loop of its job.
+
+    Records wait for each other, so that hooks see a call in order. A hook that does not return
+    in time is left behind and not called again in this call: it holds the others up once.
+
+    Args:
+        timeout_s: Seconds that a hook may take with one record.
+    """
+
+    def __init__(self, timeout_s: float) -> None:
+        self._timeout_s = timeout_s
+        self._loop = asyncio.get_running_loop()
+        self._waiting: deque[_Waiting] = deque()
+        self._told = False
+        self._worker: asyncio.Task[None] | None = None
+        self._running: dict[asyncio.Task[None], Hook] = {}
+        self._left_behind: set[int] = set()
+
+    def tell(self, record: object) -> None:
+        """Give a record to its hooks, from any thread, in the context of what happened."""
+        if _hooks[type(record)]:
+            self._told = True
+            waiting = _Waiting(record, contextvars.copy_context())
+            self._loop.call_soon_threadsafe(self._add, waiting)
+
+    def end(self, summary: CallSummary, timeout_s: float) -> Future[None] | None:
+        """Give the last record to its hooks; None where there is nothing to wait for.
+
+        Args:
+            summary: The record.
+            timeout_s: Seconds for all that is left to do. What still runs after half of it is
+                left behind, so that the summary is not.
+        """
+        if not (_hooks[CallSummary] or self._told):
+            return None
+        ending = self._end(_Waiting(summary, contextvars.copy_context()), timeout_s)
+        return asyncio.run_coroutine_threadsafe(ending, self._loop)
+
+    def _add(self, waiting: _Waiting) -> None:
+        self._waiting.append(waiting)
+        if self._worker is None or self._worker.done():
+            self._worker = self._loop.create_task(self._work(), name="callspan-hooks")
+
+    async def _work(self) -> None:
+        while self._waiting:
+            await self._call(self._waiting.popleft(), self._timeout_s)
+
+    async def _end(self, last: _Waiting, timeout_s: float) -> None:
+        until = self._loop.time() + timeout_s
+        if self._worker is not None and not self._worker.done():
+            await asyncio.wait({self._worker}, timeout=timeout_s / 2)
+            if not self._worker.done():
+                self._worker.cancel()
+                self._leave_behind(timeout_s / 2)
+        while self._waiting:
+            await self._call(self._waiting.popleft(), max(until - self._loop.time(), 0.0) / 2)
+        await self._call(last, max(until - self._loop.time(), 0.0))
+
+    async def _call(self, waiting: _Waiting, timeout_s: float) -> None:
+        hooks = [h for h in _hooks[type(waiting.record)] if id(h) not in self._left_behind]
+        if not hooks:
+            return
+        self._running = {
+            self._loop.create_task(_contained(hook, waiting), context=waiting.context.copy()): hook
+            for hook in hooks
+        }
+        await asyncio.wait(self._running, timeout=timeout_s)
+        self._leave_behind(timeout_s)
+
+    def _leave_behind(self, timeout_s: float) -> None:
+        """Give up on the hooks that still run; one that is left alone costs nobody anything."""
+        running, self._running = self._running, {}
+        for task, hook in running.items():
+            if not task.done():
+                task.cancel()
+                # one that will not be cancelled would keep the loop, and the job, from ending
+                asyncio._unregister_task(task)
+                task._log_destroy_pending = False  # type: ignore[attr-defined]
+                self._left_behind.add(id(hook))
+                _say(
+                    hook,
+                    "late",
+                    f"did not return within {timeout_s:.2g} s; it is not called again in this "
+                    "call, the others are",
+                )
+
+
+async def _contained(hook: Hook, waiting: _Waiting) -> None:
+    """Call a hook; whatever it raises stays here."""
+    try:
+        if _is_async(hook):
+            result: Any = hook(waiting.record)
+        else:
+            result = await _on_a_thread(hook, waiting)
+        if inspect.isawaitable(result):
+            await result
+    except (asyncio.CancelledError, GeneratorExit):
+        raise
+    except BaseException as error:  # noqa: BLE001  sys.exit() of a hook ends no call
+        _say(hook, "raised", f"raised {type(error).__name__}", error)
+
+
+def _is_async(hook: Any) -> bool:
+    return inspect.iscoroutinefunction(hook) or inspect.iscoroutinefunction(
+        getattr(hook, "__call__", None)  # noqa: B004  whether it is async is the question
+    )
+
+
+def _on_a_thread(hook: Hook, waiting: _Waiting) -> asyncio.Future[object]:
+    """Call a hook on a thread of its own: one that hangs holds nobody up."""
+    done: Future[object] = Future()
+
+    def run() -> None:
+        if done.set_running_or_notify_cancel():
+            try:
+                done.set_result(waiting.context.copy().run(hook, waiting.record))
+            except BaseException as error:  # noqa: BLE001  a thread has nobody to raise to
+                done.set_exception(error)
+
+    threading.Thread(target=run, name=f"callspan-hook-{_name(hook)}", daemon=True).start()
+    return asyncio.wrap_future(done)
+
+
+def _say(hook: Hook, what: str, message: str, error: BaseException | None = None) -> None:
+    if (_name(hook), what) not in _said:
+        _said.add((_name(hook), what))
+        _logger.error(
+            "hook %s %s; the call goes on, further ones are not logged",
+            _name(hook),
+            message,
+            exc_info=error,
+        )

@@ -1,0 +1,93 @@
+# Copyright The Callspan Authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""From what models and services report to money: on the call, and on the span that caused it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any, Final
+
+from . import semconv
+from .call.events import ModelUsed, Spent
+from .call.prices import PriceBook, Priced
+from .call.record import Call
+from .tracing.call_trace import CallTrace
+
+_logger = logging.getLogger("callspan")
+
+_FLAT: Final = (semconv.OTHER, "flat", "flat")
+"""Component, provider and model of what is paid by the minute or by the call."""
+
+
+class Pricing:
+    """Prices the calls of this process.
+
+    Args:
+        own: The user's own prices.
+    """
+
+    def __init__(self, own: Mapping[str, Any]) -> None:
+        self._book = PriceBook(own)
+
+    def spend(self, found: CallTrace, used: ModelUsed) -> Spent | None:
+        """Price one report, as it comes; None for what costs nothing by its nature."""
+        priced = self._book.price(used)
+        if priced is None:
+            return None
+        model = (used.component, used.provider, used.model)
+        costs = found.call.costs
+        span = found.take_request(used.request_id)
+        if not isinstance(priced, Priced):
+            costs.unpriced[model] += 1
+            if span is not None:
+                span.set_attribute(semconv.UNPRICED, True)
+            return Spent(*model, None)
+        costs.by_model[model] += priced.dollars
+        if used.component == semconv.COMPONENT_STT:
+            found.call.stt_dollars += priced.dollars
+        elif span is not None:
+            span.set_attribute(semconv.SPAN_COST, priced.dollars)
+        return Spent(*model, priced.dollars)
+
+    def settle(self, call: Call) -> Spent | None:
+        """Add what is paid by the minute or by the call, up to the session's last close."""
+        due = self._book.flat(call.duration_s or 0.0).dollars - call.costs.by_model.get(_FLAT, 0.0)
+        if due <= 0:
+            return None
+        call.costs.by_model[_FLAT] += due
+        return Spent(*_FLAT, due)
+
+
+def name_unpriced(book: PriceBook, labels: Mapping[str, object]) -> None:
+    """Say what has no price, and the line to add.
+
+    Args:
+        book: The prices that there are.
+        labels: Of the series that counts its uses.
+    """
+    component, provider, model = (
+        str(labels.get(label, semconv.UNKNOWN))
+        for label in (semconv.L_COMPONENT, semconv.L_PROVIDER, semconv.L_MODEL)
+    )
+    # on a label, unknown stands for no name too: a line for all models of the provider fits both
+    used = ModelUsed(component, provider, "" if model == semconv.UNKNOWN else model, {})
+    if isinstance(book.price(used), Priced):
+        _logger.warning(
+            "%s %s of %s has a price, and was used without its provider saying how much of all "
+            "that it charges for, as cancelled requests are: that is counted in "
+            "agent_unpriced_usage_total and is in no cost",
+            component,
+            model,
+            provider,
+        )
+        return
+    _logger.warning(
+        "no price for %s %s of %s: its use is counted in agent_unpriced_usage_total and is in no "
+        "cost; add to the file that CALLSPAN_PRICES names: %s",
+        component,
+        model,
+        provider,
+        book.advice(used).replace("\n", " "),
+    )

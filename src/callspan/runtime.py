@@ -1,0 +1,390 @@
+# Copyright The Callspan Authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The instrumentation of one process: ties what livekit-agents does to spans and providers."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import logging
+import multiprocessing
+import os
+import socket
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from multiprocessing import util as multiprocessing_util
+from typing import Any
+
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.trace import Span
+
+from . import (
+    business,
+    job_process,
+    last_delivery,
+    native_traces,
+    settings,
+    worker_metrics,
+)
+from .call.events import CallEvent, Interrupted, ToolsDeclared
+from .call.record import Call
+from .calls import Calls
+from .guard import guarded
+from .job_metrics import JobMetrics
+from .livekit import log_content
+from .livekit import tracer as livekit_tracer
+from .livekit.install import UnsupportedError, install
+from .livekit.patches import Patches
+from .options import Options
+from .providers import logs, start_line, traces
+from .providers.flush import Flush
+from .providers.traces import Tracing
+from .semconv import INTERRUPTION_BARGE_IN, KIND_TEST
+from .settings import Settings
+from .tracing import call_trace, end_of_call, interruptions
+from .worker_metrics import PROMETHEUS, WorkerMetrics
+
+_logger = logging.getLogger("callspan")
+
+
+class Runtime:
+    """Observes livekit-agents in this process; worker and job are roles that it finds itself in."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.active = True
+        self._lock = threading.Lock()
+        self._patches = Patches()
+        self._degraded: list[str] = []
+        self._calls: Calls
+        self._settings: Settings | None = None
+        self._tracing: Tracing | None = None
+        self._native_provider: trace.TracerProvider | None = None
+        self._flushes: dict[str, Flush] = {}
+        self._restore_environ: dict[str, str | None] = {}
+        self._given_up: frozenset[str] = frozenset()
+        """What did not finish its last flush, by name: the end of the process does not wait."""
+        self._channel: socket.socket | None = None
+        self._worker_metrics: WorkerMetrics | None = None
+        self._job_metrics: JobMetrics | None = None
+        self._running_workers = 0
+        # what is wrong with the configuration is said once: by the worker, where there is one
+        self._said = False
+
+    # --- life ----------------------------------------------------------------------------------
+
+    def install(self) -> None:
+        """Patch livekit-agents; logs, and leaves it untouched, where that cannot be done."""
+        if not self.active:
+            return
+        try:
+            self._degraded = install(self._patches, self)
+        except UnsupportedError as problem:
+            _logger.error("%s", problem)
+
+    def uninstall(self) -> None:
+        """Put everything back; what cannot be taken off a provider goes inert."""
+        self.active = False
+        self._patches.undo()
+        log_content.give_back()
+        atexit.unregister(self._flush_at_exit)
+        of_jobs, self._job_metrics = self._job_metrics, None
+        of_worker, self._worker_metrics = self._worker_metrics, None
+        endings: list[tuple[str, Callable[[], object]]] = [
+            ("metrics", partial(last_delivery.end_metrics, of_jobs, of_worker))
+        ]
+        if self._tracing is not None:
+            endings += [(delivery.name, delivery.shutdown) for delivery in self._tracing.deliveries]
+            endings.append(("log events", self._calls.close))
+        # on threads: it may be called where nothing may wait
+        Flush(endings, 0)
+        if self._tracing is not None and self._native_provider is not None:
+            native_traces.give_up(self._tracing, self._native_provider)
+        for name, value in self._restore_environ.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+    @property
+    def settings(self) -> Settings:
+        """The configuration, read from the variables when first asked for."""
+        if self._settings is None:
+            self._settings = settings.resolve(
+                capture_content=self.options.capture_content,
+                disabled_parts=self.options.disabled_parts,
+                provider_in_code=self.options.tracer_provider is not None,
+                prices=self.options.prices,
+            )
+        self._settings.rules.declared.merge(business.declared)
+        return self._settings
+
+    def enter_job_process(
+        self, resolved: Settings, *, set_globals: bool, channel: socket.socket | None
+    ) -> None:
+        """Take over what the worker resolved, so that its jobs do as it said it would."""
+        self._settings = resolved
+        self._channel = channel
+        self._said = True
+        if resolved.provider_in_code and self.options.tracer_provider is None:
+            _logger.error(
+                "tracer_provider= was passed where only the worker's main process gets to see it; "
+                "call instrument() at the top of agent.py, outside of if __name__ == '__main__'"
+            )
+        self.options.set_globals = set_globals
+
+    # --- worker --------------------------------------------------------------------------------
+
+    def worker_starting(
+        self, dispatch_name: str, multiprocess_dir: str, *, development: bool
+    ) -> None:
+        """Say in one line what this worker does, and look whether destinations answer."""
+        self._settings = self.settings.for_worker(dispatch_name, development=development)
+        log_content.redact(content=self.settings.event_content)
+        command = traces.is_auto_configured(trace.get_tracer_provider())
+        if command:
+            self._set_environ_of_jobs()
+        if self._worker_metrics is None:
+            resource = traces.resource_of_process()
+            self._worker_metrics = WorkerMetrics(self.settings, resource, by_command=command)
+        self._worker_metrics.seed(dispatch_name, self.settings.rules.declared)
+        self._running_workers += 1
+        provider = self.options.tracer_provider or trace.get_tracer_provider()
+        self._said = True
+        start_line.log(
+            self.settings,
+            brought=traces.is_brought(provider),
+            degraded=self._degraded,
+            log_records=log_content.policy(content=self.settings.event_content),
+            problems=[
+                *self._worker_metrics.problems,
+                *logs.problems_of(self.settings),
+                *worker_metrics.problems_of_multiprocess_mode(multiprocess_dir),
+            ],
+        )
+
+    async def worker_ended(self) -> None:
+        """Send the last metrics, when every job's channel has been read to its end."""
+        self._running_workers -= 1
+        if self._running_workers == 0:
+            of_worker, self._worker_metrics = self._worker_metrics, None
+            of_jobs, self._job_metrics = self._job_metrics, None
+            await last_delivery.end_metrics_on_a_thread(of_jobs, of_worker)
+
+    def job_process_target(
+        self, dispatch_name: str, target: Callable[..., Any], args: tuple[Any, ...]
+    ) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        """Send a new job process through our entry, with the configuration in its arguments."""
+        resolved = self.settings.for_worker(dispatch_name or self.settings.dispatch_name)
+        channel = None if self._worker_metrics is None else self._worker_metrics.add_process()
+        return job_process.main, (resolved, self.options.set_globals, channel, target, args)
+
+    def _set_environ_of_jobs(self) -> None:
+        """Have the wrapper command set up no metrics in this worker's children: the worker sends.
+
+        Nor may one of them try for the scrape port: a configurator that raises loads no
+        instrumentation at all.
+        """
+        self._restore_environ["OTEL_METRICS_EXPORTER"] = os.environ.get("OTEL_METRICS_EXPORTER")
+        os.environ["OTEL_METRICS_EXPORTER"] = "none"
+
+    # --- job -----------------------------------------------------------------------------------
+
+    def process_ready(self) -> None:
+        """Set up the providers of this process."""
+        self._ensure_tracing()
+
+    def job_started(self, call: Call) -> None:
+        """Make the call findable from all that its job will do."""
+        tracing = self._ensure_tracing()
+        self._calls.job_started(self._named(call, tracing))
+        if self._job_metrics is not None:
+            self._job_metrics.job_started(call)
+
+    def _named(self, call: Call, tracing: Tracing) -> Call:
+        call.agent_name = (
+            call.agent_name or self.settings.dispatch_name or _service_name(tracing.provider)
+        )
+        return call
+
+    def session_starting(self, new_call: Callable[[], Call], agent_name: str) -> Call:
+        """Return the job's call, or open one: without a job, or where we came late to it."""
+        tracing = self._ensure_tracing()
+        found = call_trace.find()
+        if found is None or found.call.kind == KIND_TEST:
+            found = self._calls.trace_of(self._named(new_call(), tracing))
+            call_trace.attach(found)
+        if not found.call.agent_name:
+            found.call.agent_name = agent_name
+            if found.root is not None:
+                found.root.set_attributes(found.attributes())
+        if self._job_metrics is not None:
+            self._job_metrics.session_started(found.call)
+        self._calls.session_starting(found.call)
+        return found.call
+
+    def call_event(self, call: Call, event: CallEvent) -> None:
+        """Record what happened in a call."""
+        if isinstance(event, ToolsDeclared) and self._job_metrics is not None:
+            # an agent has begun: LiveKit Cloud sets its provider when a session starts
+            self._job_metrics.take_native(set_global=self.options.set_globals)
+        self._calls.take(call, event)
+
+    def session_closed(self, call: Call) -> None:
+        """Write on ``agent_session`` what is known at its close."""
+        self._calls.session_closed(call)
+        found = call_trace.find()
+        if found is not None and found.call is call and self.settings.has("attributes"):
+            usage = {} if self._job_metrics is None else self._job_metrics.usage_of(call)
+            end_of_call.write_session(found, usage)
+
+    def interrupted(self, span: Span | None, kind: str, at_ns: int | None) -> None:
+        """Record an interruption on the speech's span, and count those that the user made."""
+        found = call_trace.find()
+        if found is not None and kind == INTERRUPTION_BARGE_IN:
+            found.call.interruptions += 1
+        if found is not None:
+            self.call_event(found.call, Interrupted(kind))
+        if span is not None and span.is_recording() and self.settings.has("interruptions"):
+            interruptions.record(span, kind, at_ns)
+
+    def transferred(self) -> None:
+        """Note that the caller was passed on to a human."""
+        if (found := call_trace.find()) is not None:
+            found.call.worth.transferred = True
+
+    def root_ended(self) -> None:
+        """Start to deliver what the call has left, on threads of its own."""
+        if (found := call_trace.find()) is None:
+            return
+        # first: what fails after it does not make a good call a crashed one
+        if self._job_metrics is not None:
+            self._job_metrics.job_ended(found.call)
+        if self._tracing is not None:
+            with guarded("deciding which spans are sent"):
+                last_delivery.decide(found, self._tracing, self.settings.keep)
+        waits = self._calls.root_ended(found.call)
+        if self.settings.has("flush"):
+            waits += self._flush_targets()
+        if waits:
+            self._flushes[found.call.id] = Flush(waits, self.settings.flush_timeout_s)
+
+    async def job_ended(self) -> None:
+        """Wait for the rest of the delivery, bounded; say what did not get out."""
+        found = call_trace.find()
+        flush = None if found is None else self._flushes.pop(found.call.id, None)
+        if found is None or flush is None:
+            return
+        if not flush.done.done() and flush.remaining_s > 0:
+            await asyncio.wait({asyncio.wrap_future(flush.done)}, timeout=flush.remaining_s)
+        self._given_up = flush.unfinished
+        if self._tracing is None or not self.settings.has("flush"):
+            return  # hooks alone were waited for
+        timeout_s = self.settings.flush_timeout_s
+        last_delivery.report(found, flush, self._tracing, timeout_s)
+
+    # --- providers -----------------------------------------------------------------------------
+
+    def provider_set(self, provider: trace.TracerProvider) -> None:
+        """Follow user code that gives LiveKit's tracer another provider in mid-call."""
+        if self._tracing is not None:
+            native_traces.follow(self._tracing, provider, self.settings)
+
+    def provider_refused(self, provider: trace.TracerProvider) -> None:
+        """Give LiveKit's tracer the provider that OpenTelemetry refused because of ours."""
+        if self._tracing is not None and trace.get_tracer_provider() is self._tracing.provider:
+            livekit_tracer.restore_provider(provider)
+
+    def _ensure_tracing(self) -> Tracing:
+        with self._lock:
+            if self._tracing is None:
+                self._native_provider = livekit_tracer.provider()
+                self._tracing = native_traces.set_up(self.options, self.settings)
+                problems = [*self._tracing.problems, *logs.problems_of(self.settings)]
+                self._say([*self.settings.problems, *problems])
+                self._register_last_flush()
+                log_content.redact(content=self.settings.event_content)
+                self._calls = Calls(self.settings)
+            if self._job_metrics is None:
+                self._set_up_metrics()
+            return self._tracing
+
+    def _say(self, problems: list[str]) -> None:
+        if not self._said:
+            self._said = True
+            for problem in dict.fromkeys(problems):
+                _logger.error("%s", problem)
+
+    def _set_up_metrics(self) -> None:
+        """Open the way to the worker; where there is none, be one for this process alone."""
+        channel, self._channel = self._channel, None
+        if channel is None and self._worker_metrics is None and not _is_job_process():
+            return
+        if channel is None:
+            if self._worker_metrics is None:
+                # the worker was not reached: each job sends for itself, and nobody scrapes it
+                alone = replace(self.settings, metric_exporters=_but_not_scraped(self.settings))
+                assert self._tracing is not None
+                resource = self._tracing.provider.resource
+                self._worker_metrics = WorkerMetrics(alone, resource, by_command=False)
+                self._say(self._worker_metrics.problems)
+            channel = self._worker_metrics.add_process()
+        resolved = self.settings
+        self._job_metrics = JobMetrics(channel, resolved.counted_kinds, resolved.rules)
+        self._calls.metrics = self._job_metrics
+        if self._tracing is not None:
+            self._job_metrics.watch(self._tracing)
+        self._job_metrics.take_native(set_global=self.options.set_globals)
+
+    # --- delivery ------------------------------------------------------------------------------
+
+    def _flush_targets(self) -> list[tuple[str, Callable[[], object]]]:
+        assert self._tracing is not None
+        timeout_s = self.settings.flush_timeout_s
+        return last_delivery.targets(self._tracing, self._job_metrics, timeout_s)
+
+    def _register_last_flush(self) -> None:
+        """Catch what ends without a job's end: scripts, tests, processes that are cancelled.
+
+        atexit does not run in a forkserver child before Python 3.13; a Finalize does, if it is
+        registered after the process has come up.
+        """
+        atexit.register(self._flush_at_exit)
+        if multiprocessing.parent_process() is not None:
+            multiprocessing_util.Finalize(None, self._flush_at_exit, exitpriority=10)
+
+    def _flush_at_exit(self) -> None:
+        atexit.unregister(self._flush_at_exit)
+        if self.active and self.settings.has("flush"):
+            with guarded("flushing at exit"):
+                for delivery in () if self._tracing is None else self._tracing.deliveries:
+                    if delivery.held is not None:
+                        delivery.held.release()
+                targets = [one for one in self._flush_targets() if one[0] not in self._given_up]
+                flush = Flush(targets, self.settings.flush_timeout_s)
+                flush.wait()
+                self._given_up |= flush.unfinished
+        with guarded("ending metrics"):
+            of_jobs, self._job_metrics = self._job_metrics, None
+            of_worker, self._worker_metrics = self._worker_metrics, None
+            given_up = last_delivery.METRICS in self._given_up
+            timeout_s = self.settings.flush_timeout_s
+            last_delivery.end_metrics(of_jobs, of_worker, timeout_s, given_up=given_up)
+
+
+def _is_job_process() -> bool:
+    return multiprocessing.current_process().name == "job_proc"
+
+
+def _but_not_scraped(resolved: Settings) -> tuple[str, ...]:
+    return tuple(name for name in resolved.metric_exporters if name != PROMETHEUS)
+
+
+def _service_name(provider: TracerProvider) -> str:
+    """Return the service's name where the user set one."""
+    name = str(provider.resource.attributes.get("service.name", ""))
+    return "" if name.startswith("unknown_service") else name

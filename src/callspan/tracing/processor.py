@@ -1,0 +1,123 @@
+# Copyright The Callspan Authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Enrichment: what each native span of a call is given, at its start or while it is still live."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
+
+from .. import semconv
+from ..guard import contained, guarded
+from ..settings import Settings
+from . import call_trace, end_of_call, stt_request
+from .call_trace import CallTrace
+
+_REQUESTS: Final = frozenset(
+    {semconv.SPAN_LLM_REQUEST, semconv.SPAN_TTS_REQUEST, semconv.SPAN_REALTIME_INFERENCE}
+)
+_READ_AT_END: Final = frozenset({semconv.SPAN_USER_TURN, semconv.SPAN_JOB_SHUTDOWN})
+
+
+class EnrichingSpanProcessor(SpanProcessor):
+    """Gives every span of a call its identity, and the root its summary.
+
+    A processor cannot be taken off a provider again: ``active`` makes it inert.
+
+    Args:
+        provider: The provider it is added to, on which ``stt_request`` is made.
+        settings: Which parts are on.
+    """
+
+    def __init__(self, provider: TracerProvider, settings: Settings) -> None:
+        self.active = True
+        self.provider = provider
+        self._settings = settings
+        # by span id, each with its context from the start: it may end in another
+        self._awaited: dict[int, tuple[CallTrace, Context]] = {}
+        self._stt_request = stt_request.SttRequest(provider, content=settings.content)
+
+    @contained("writing call attributes")
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        """Write the call's identity and the turn's index on a span that starts."""
+        if not self.active:
+            return
+        found = call_trace.find(parent_context)
+        if found is None:
+            return
+        native = _is_native(span)
+        if native:
+            _keep_live(found, span)
+            if span.name in _READ_AT_END:
+                context = trace.set_span_in_context(span, parent_context)
+                self._awaited[span.get_span_context().span_id] = (found, context)
+        if self._settings.has("attributes"):
+            attributes = found.attributes()
+            index = _turn_index(found, span, parent_context, native=native)
+            if index is not None:
+                attributes[semconv.TURN_INDEX] = index
+            span.set_attributes(attributes)
+
+    @contained("reading a finished span")
+    def on_end(self, span: ReadableSpan) -> None:
+        """Make ``stt_request`` of a finished turn; sum the call up before its root ends."""
+        if not self._awaited or span.name not in _READ_AT_END or span.context is None:
+            return
+        awaited = self._awaited.pop(span.context.span_id, None)
+        if awaited is None or not self.active:
+            return
+        found, context = awaited
+        if span.name == semconv.SPAN_USER_TURN and self._settings.has("stt_request"):
+            with guarded("making stt_request"):
+                self._stt_request.emit(found.call, span, context)
+        elif span.name == semconv.SPAN_JOB_SHUTDOWN and self._settings.has("attributes"):
+            with guarded("summing up the call"):
+                # LiveKit ends the root right after this span: the last moment it can be written
+                end_of_call.write_summary(found, content=self._settings.content)
+
+    @contained("ending a span processor")
+    def shutdown(self) -> None:
+        """Do nothing: it holds nothing."""
+
+    @contained("flushing spans", otherwise=lambda *_: True)
+    def force_flush(self, timeout_millis: int = 30000) -> bool:
+        """Do nothing: it holds nothing."""
+        return True
+
+
+def _is_native(span: ReadableSpan) -> bool:
+    scope = span.instrumentation_scope
+    return scope is not None and scope.name == semconv.LIVEKIT_SCOPE_NAME
+
+
+def _keep_live(found: CallTrace, span: Span) -> None:
+    if span.name == semconv.SPAN_JOB:
+        found.root = span
+        call_trace.remember(found, span)
+    elif span.name == semconv.SPAN_SESSION:
+        found.session = span
+        call_trace.remember(found, span)
+    elif span.name in _REQUESTS:
+        found.requests[span.get_span_context().span_id] = span
+    elif span.name == semconv.SPAN_USER_TURN:
+        found.call.user_turn_begins()
+    elif span.name == semconv.SPAN_USER_SPEAKING:
+        found.call.spoken_to = True
+    elif span.name == semconv.SPAN_AGENT_TURN:
+        found.call.agent_turn_begins()
+
+
+def _turn_index(
+    found: CallTrace, span: Span, parent_context: Context | None, *, native: bool
+) -> int | None:
+    if native and span.name in (semconv.SPAN_USER_TURN, semconv.SPAN_AGENT_TURN):
+        return found.call.turn
+    parent = trace.get_current_span(parent_context)
+    if isinstance(parent, ReadableSpan) and parent.attributes:
+        index = parent.attributes.get(semconv.TURN_INDEX)
+        return index if isinstance(index, int) else None
+    return None
