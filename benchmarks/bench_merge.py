@@ -20,9 +20,10 @@ import psutil
 from opentelemetry.sdk.metrics import MeterProvider
 
 from callspan import semconv
-from callspan.worker import Aggregator, RowReader, own_row
-from callspan.worker.frames import Encoder
-from callspan.worker.rows import Batch, Opened
+from callspan.metrics.job.reader import RowReader
+from callspan.metrics.wire.frames import Encoder
+from callspan.metrics.wire.rows import Batch, Opened, own_row
+from callspan.metrics.worker.aggregator import Aggregator
 
 ROUNDS = 300
 CALLS = 10_000

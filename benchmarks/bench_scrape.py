@@ -28,16 +28,10 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.openmetrics import exposition
 
 from callspan import semconv
-from callspan.worker import Aggregator, StateCollector
-from callspan.worker.frames import Encoder
-from callspan.worker.rows import (
-    Batch,
-    Distribution,
-    Exemplar,
-    Instrument,
-    Row,
-    attributes_of,
-)
+from callspan.metrics.wire.frames import Encoder
+from callspan.metrics.wire.rows import Batch, Distribution, Exemplar, Instrument, Row, attributes_of
+from callspan.metrics.worker.aggregator import Aggregator
+from callspan.metrics.worker.prometheus import StateCollector
 
 CALLS = (10, 1_000, 10_000)
 DEAD = (10, 100, 1_000)

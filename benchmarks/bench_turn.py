@@ -324,7 +324,7 @@ def _ours(audio: bool) -> None:
 
 
 def _measure(variant: str, audio: str, folder: Path) -> float:
-    from callspan.worker import Aggregator
+    from callspan.metrics.worker.aggregator import Aggregator
 
     environ = {key: value for key, value in os.environ.items() if not key.startswith("OTEL_")}
     environ |= {

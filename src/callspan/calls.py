@@ -20,7 +20,7 @@ from .call.events import (
 from .call.record import Call
 from .call_report import CallReport, log_events
 from .guard import guarded
-from .job_metrics import JobMetrics
+from .metrics.job.job_metrics import JobMetrics
 from .pricing import Pricing
 from .semconv import SUSPECT_LATENCY_S, TOOL_ERROR, TOOL_SUCCESS
 from .settings import Settings

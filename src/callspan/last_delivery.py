@@ -14,10 +14,10 @@ from typing import Final
 
 from opentelemetry import _logs, metrics, trace
 
-from . import native_metrics
 from .call.keeping import KeepRules
-from .job_metrics import JobMetrics
 from .livekit import tracer as livekit_tracer
+from .metrics.job import native
+from .metrics.job.job_metrics import JobMetrics
 from .providers.flush import Flush
 from .providers.traces import Tracing
 from .tracing.call_trace import CallTrace
@@ -120,7 +120,7 @@ def end_metrics(
         of_worker.close(timeout_s)
     # not before: what they still had to collect would be lost. The SDK has a lock that a callback
     # of the application may hold for as long as it likes
-    Flush([("readers", native_metrics.give_back)], 0.1 if given_up else timeout_s).wait()
+    Flush([("readers", native.give_back)], 0.1 if given_up else timeout_s).wait()
 
 
 async def end_metrics_on_a_thread(

@@ -34,11 +34,11 @@ from .call.events import CallEvent, Interrupted, ToolsDeclared
 from .call.record import Call
 from .calls import Calls
 from .guard import guarded
-from .job_metrics import JobMetrics
 from .livekit import log_content
 from .livekit import tracer as livekit_tracer
 from .livekit.install import UnsupportedError, install
 from .livekit.patches import Patches
+from .metrics.job.job_metrics import JobMetrics
 from .options import Options
 from .providers import logs, start_line, traces
 from .providers.flush import Flush

@@ -12,28 +12,23 @@ from functools import partial
 
 from opentelemetry.sdk.resources import Resource
 
-from . import native_metrics, pricing, semconv
+from . import pricing, semconv
 from .call.declarations import Declarations
 from .call.prices import PriceBook
 from .guard import guarded
+from .metrics.job import native
+from .metrics.job.relay import Relay
+from .metrics.wire.rows import Attributes, Instrument, own_row
+from .metrics.worker.aggregator import Aggregator
+from .metrics.worker.endpoint import EndpointError, ScrapeEndpoint
+from .metrics.worker.prometheus import StateCollector
+from .metrics.worker.push import Push, with_instance_id
+from .metrics.worker.state import State
 from .package import SET_ASIDE
 from .providers import exporters
 from .providers.exporters import ExporterError
 from .providers.flush import Flush
 from .settings import Settings
-from .worker import (
-    Aggregator,
-    Attributes,
-    EndpointError,
-    Instrument,
-    Push,
-    Relay,
-    ScrapeEndpoint,
-    State,
-    StateCollector,
-    own_row,
-    with_instance_id,
-)
 
 _logger = logging.getLogger("callspan")
 
@@ -72,7 +67,7 @@ class WorkerMetrics:
         if by_command:
             # what other instrumentations record in the worker's main process
             self._native = Relay(self._aggregator.add_process())
-            native_metrics.take(self._native, set_global=False)
+            native.take(self._native, set_global=False)
 
     def add_process(self) -> socket.socket:
         """Open a channel for a job process, or for jobs in this one; return its end."""

@@ -40,7 +40,7 @@ from backends.collector import (
 )
 from backends.otlp_backend import OtlpBackend
 from callspan import semconv
-from callspan.worker.naming import family_name
+from callspan.metrics.worker.naming import family_name
 from integration.scrape import free_port, scrape
 from offline.received import ReceivedSpan
 from offline.receiver import OtlpReceiver

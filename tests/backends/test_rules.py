@@ -22,7 +22,7 @@ import yaml
 
 from backends.routes import SHIPPED
 from callspan import semconv
-from callspan.worker.naming import family_name
+from callspan.metrics.worker.naming import family_name
 from integration.scrape import free_port
 from system.logged_process import LoggedProcess
 

@@ -21,12 +21,10 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import HistogramDataPoint
 
 from callspan import semconv
-from callspan.worker import (
-    Aggregator,
-    Relay,
-    RowReader,
-    own_row,
-)
+from callspan.metrics.job.reader import RowReader
+from callspan.metrics.job.relay import Relay
+from callspan.metrics.wire.rows import own_row
+from callspan.metrics.worker.aggregator import Aggregator
 
 _TIMEOUT_S = 60
 _BOUNDS = [0.1, 0.5, 1.0]

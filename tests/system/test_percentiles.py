@@ -20,15 +20,13 @@ from opentelemetry.sdk.resources import Resource
 from prometheus_client import CollectorRegistry
 
 from callspan import semconv
+from callspan.metrics.job.accumulator import Tally
+from callspan.metrics.wire.rows import Batch
+from callspan.metrics.worker.endpoint import ScrapeEndpoint
+from callspan.metrics.worker.naming import family_name
+from callspan.metrics.worker.prometheus import StateCollector
+from callspan.metrics.worker.state import State
 from callspan.semconv import Metric
-from callspan.worker import (
-    ScrapeEndpoint,
-    State,
-    StateCollector,
-    Tally,
-)
-from callspan.worker.naming import family_name
-from callspan.worker.rows import Batch
 from system.prometheus import Programs, Prometheus
 
 RANKS: Final = (0.5, 0.9, 0.95, 0.99)

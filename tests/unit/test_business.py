@@ -28,10 +28,10 @@ from callspan.call.events import (
 from callspan.call.outcome import OutcomeRules
 from callspan.call.record import Call
 from callspan.call.worth import Costs
+from callspan.metrics.job.accumulator import Tally
 from callspan.metrics.recorder import Recorder
 from callspan.tracing import call_trace
 from callspan.tracing.call_trace import CallTrace
-from callspan.worker.tally import Tally
 
 _LOGGER = "callspan"
 

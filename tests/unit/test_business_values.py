@@ -27,13 +27,13 @@ from callspan.call.events import CallEvent
 from callspan.call.journal import Journal
 from callspan.call.outcome import OutcomeRules
 from callspan.call.record import Call
+from callspan.metrics.job.accumulator import Tally
 from callspan.metrics.recorder import Recorder
+from callspan.metrics.wire.frames import Decoder, Encoder
+from callspan.metrics.wire.rows import Batch
+from callspan.metrics.worker.state import State
 from callspan.tracing import call_trace, end_of_call
 from callspan.tracing.call_trace import CallTrace
-from callspan.worker.frames import Decoder, Encoder
-from callspan.worker.rows import Batch
-from callspan.worker.state import State
-from callspan.worker.tally import Tally
 
 LOGGER = "callspan"
 

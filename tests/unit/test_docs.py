@@ -13,8 +13,8 @@ import pytest
 from callspan import semconv
 from callspan.livekit import metric_fields
 from callspan.livekit.metric_fields import HOMES, Home
+from callspan.metrics.worker.naming import family_name
 from callspan.semconv import Metric
-from callspan.worker.naming import family_name
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "metrics.md").read_text()

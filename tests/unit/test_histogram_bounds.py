@@ -13,8 +13,8 @@ from typing import Final, NamedTuple
 import pytest
 
 from callspan import semconv
+from callspan.metrics.worker.naming import family_name
 from callspan.semconv import Metric
-from callspan.worker.naming import family_name
 
 ROOT: Final = Path(__file__).parents[2]
 NAMED: Final = re.compile(r"""(agent_\w+)_bucket\{[^}]*\ble=~?\\*"([\d.]+)""")

@@ -12,18 +12,10 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 import kpis
 from callspan import semconv
+from callspan.metrics.wire.rows import Distribution, Instrument, Row, attributes_of, own_row
+from callspan.metrics.worker.aggregator import Aggregator
+from callspan.metrics.worker.prometheus import StateCollector
 from callspan.semconv import Metric
-from callspan.worker import (
-    Aggregator,
-    StateCollector,
-    own_row,
-)
-from callspan.worker.rows import (
-    Distribution,
-    Instrument,
-    Row,
-    attributes_of,
-)
 
 AGENT = {"agent_name": "dental-receptionist"}
 

@@ -18,8 +18,7 @@ MAY_IMPORT = {
     "providers": {"tracing", "call"},
     "tracing": {"call"},
     "livekit": {"call"},
-    "metrics": {"call"},
-    "worker": {"call"},
+    "metrics": {"call", "providers"},
     "call": set(),
 }
 FLOOR = {

@@ -21,11 +21,11 @@ from callspan.call.declarations import (
 )
 from callspan.call.outcome import OutcomeRules
 from callspan.call.record import Call
+from callspan.metrics.job.accumulator import Tally
 from callspan.metrics.recorder import Recorder
+from callspan.metrics.wire.rows import Batch, delivery_rows
+from callspan.metrics.worker.state import State
 from callspan.semconv import Usage
-from callspan.worker.rows import Batch, delivery_rows
-from callspan.worker.state import State
-from callspan.worker.tally import Tally
 
 BOOKINGS = Conversion("bookings", "booking")
 

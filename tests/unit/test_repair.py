@@ -9,12 +9,10 @@ import pytest
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.view import View
 
-from callspan.worker import (
-    RowReader,
-    repair,
-    without_per_call_attributes,
-)
-from callspan.worker.rows import Distribution, Row
+from callspan.metrics.job import repair
+from callspan.metrics.job.reader import RowReader
+from callspan.metrics.job.repair import without_per_call_attributes
+from callspan.metrics.wire.rows import Distribution, Row
 
 
 def _only_row(reader: RowReader) -> Row:

@@ -39,25 +39,21 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as read_text
 
 from callspan import semconv
-from callspan.worker import (
-    EndpointError,
-    Push,
-    ScrapeEndpoint,
-    StateCollector,
-    own_row,
-    with_instance_id,
-)
-from callspan.worker import endpoint as endpoint_module
-from callspan.worker.naming import family_name, labels
-from callspan.worker.rows import (
+from callspan.metrics.wire.rows import (
     Batch,
     Distribution,
     Exemplar,
     Instrument,
     Row,
     attributes_of,
+    own_row,
 )
-from callspan.worker.state import State
+from callspan.metrics.worker import endpoint as endpoint_module
+from callspan.metrics.worker.endpoint import EndpointError, ScrapeEndpoint
+from callspan.metrics.worker.naming import family_name, labels
+from callspan.metrics.worker.prometheus import StateCollector
+from callspan.metrics.worker.push import Push, with_instance_id
+from callspan.metrics.worker.state import State
 from offline.receiver import OtlpReceiver
 
 _RESOURCE = Resource(

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from callspan import semconv
-from callspan.worker.frames import (
+from callspan.metrics.wire.frames import (
     MAX_FRAME_BYTES,
     REASON_GARBAGE,
     REASON_MALFORMED,
@@ -24,7 +24,7 @@ from callspan.worker.frames import (
     Decoder,
     Encoder,
 )
-from callspan.worker.rows import (
+from callspan.metrics.wire.rows import (
     Batch,
     Distribution,
     Exemplar,

@@ -24,16 +24,13 @@ from opentelemetry.sdk.metrics.view import (
 from opentelemetry.sdk.trace import TracerProvider
 
 from callspan import semconv
-from callspan.worker import (
-    Aggregator,
-    Relay,
-    RowReader,
-    Tally,
-    own_row,
-    without_per_call_attributes,
-)
-from callspan.worker.frames import Decoder, Encoder
-from callspan.worker.rows import Batch, Distribution, Row
+from callspan.metrics.job.accumulator import Tally
+from callspan.metrics.job.reader import RowReader
+from callspan.metrics.job.relay import Relay
+from callspan.metrics.job.repair import without_per_call_attributes
+from callspan.metrics.wire.frames import Decoder, Encoder
+from callspan.metrics.wire.rows import Batch, Distribution, Row, own_row
+from callspan.metrics.worker.aggregator import Aggregator
 
 _CRASHED = own_row(
     semconv.M_SESSIONS, {semconv.L_AGENT: "a", semconv.L_OUTCOME: semconv.OUTCOME_ERROR}

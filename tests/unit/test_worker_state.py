@@ -22,10 +22,8 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.openmetrics import exposition as openmetrics
 
 from callspan import semconv
-from callspan.worker import series
-from callspan.worker.frames import Decoder, Encoder
-from callspan.worker.prometheus import StateCollector
-from callspan.worker.rows import (
+from callspan.metrics.wire.frames import Decoder, Encoder
+from callspan.metrics.wire.rows import (
     Batch,
     Distribution,
     Exemplar,
@@ -36,8 +34,10 @@ from callspan.worker.rows import (
     attributes_of,
     own_row,
 )
-from callspan.worker.series import Point
-from callspan.worker.state import State
+from callspan.metrics.worker import series
+from callspan.metrics.worker.prometheus import StateCollector
+from callspan.metrics.worker.series import Point
+from callspan.metrics.worker.state import State
 
 _BOUNDS = [(1.0, 2.0, 4.0), (1.0, 2.0, 4.0, 8.0), (0.5, 2.0, 4.0), ()]
 _NAMES = "abcd"

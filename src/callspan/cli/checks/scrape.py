@@ -15,7 +15,7 @@ from typing import Final
 
 import psutil
 
-from ...worker.endpoint import HOST_VARIABLE, PORT_VARIABLE
+from ...metrics.worker.endpoint import HOST_VARIABLE, PORT_VARIABLE
 from ...worker_metrics import PROMETHEUS, problems_of_multiprocess_mode
 from .verdict import Setup, Verdict, ok, problem, split, warning
 

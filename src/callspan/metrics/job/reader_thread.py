@@ -9,8 +9,8 @@ import contextlib
 import threading
 from typing import Protocol
 
-from ..guard import guarded
-from .rows import Row
+from ...guard import guarded
+from ..wire.rows import Row
 
 
 class Source(Protocol):

@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final, Literal, NamedTuple, cast
 
-from .. import semconv
-from ..version import __version__
+from ... import semconv
+from ...version import __version__
 
 Number = int | float
 AttributeValue = str | bool | int | float

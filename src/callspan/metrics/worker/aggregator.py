@@ -14,10 +14,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from ..guard import guarded
-from ..semconv import REASON_FAILED
-from .frames import Decoder
-from .rows import Batch, dropped_row
+from ...guard import guarded
+from ...semconv import REASON_FAILED
+from ..wire.frames import Decoder
+from ..wire.rows import Batch, dropped_row
 from .state import State
 
 _READ_BYTES: Final = 1 << 16

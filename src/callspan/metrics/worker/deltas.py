@@ -21,7 +21,7 @@ from opentelemetry.sdk.metrics.export import (
     Sum,
 )
 
-from .rows import Attributes, attributes_of
+from ..wire.rows import Attributes, attributes_of
 from .series import Point
 
 _DELTA: Final = AggregationTemporality.DELTA

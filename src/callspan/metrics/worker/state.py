@@ -27,10 +27,10 @@ from opentelemetry.sdk.metrics.export import (
 )
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
-from .. import semconv
-from . import limits
-from .frames import REASON_INVALID
-from .rows import (
+from ... import semconv
+from ..wire import limits
+from ..wire.frames import REASON_INVALID
+from ..wire.rows import (
     Attributes,
     Batch,
     Instrument,

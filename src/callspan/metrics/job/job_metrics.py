@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import socket
 
-from . import native_metrics, semconv
-from .call.events import PROMPT, CallEvent, JobEnded, SessionEnded, SessionStarted
-from .call.outcome import OutcomeRules
-from .call.record import Call
-from .metrics.recorder import Recorder
-from .providers.traces import Tracing
-from .worker import Relay, Tally, own_row
-from .worker.rows import Row
+from ... import semconv
+from ...call.events import PROMPT, CallEvent, JobEnded, SessionEnded, SessionStarted
+from ...call.outcome import OutcomeRules
+from ...call.record import Call
+from ...providers.traces import Tracing
+from ..recorder import Recorder
+from ..wire.rows import Row, own_row
+from . import native
+from .accumulator import Tally
+from .relay import Relay
 
 
 class JobMetrics:
@@ -127,7 +129,7 @@ class JobMetrics:
 
     def take_native(self, *, set_global: bool) -> None:
         """Relay what LiveKit and others record on the global provider, once there is one."""
-        native_metrics.take(self._relay, set_global=set_global)
+        native.take(self._relay, set_global=set_global)
 
     def _spans_dropped(self, count: int, reason: str) -> None:
         if count:

@@ -13,8 +13,10 @@ from opentelemetry import metrics
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.resources import Resource
 
-from .semconv import TELEMETRY_AUTO_VERSION
-from .worker import Relay, RowReader, without_per_call_attributes
+from ...semconv import TELEMETRY_AUTO_VERSION
+from .reader import RowReader
+from .relay import Relay
+from .repair import without_per_call_attributes
 
 _taken: WeakKeyDictionary[MeterProvider, RowReader] = WeakKeyDictionary()
 """The reader of ours on each provider: one is enough for a process."""

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final
 
-from .rows import AttributeValue, Kind
+from ..wire.rows import AttributeValue, Kind
 
 _UNITS: Final[Mapping[str, str]] = {
     "ns": "nanoseconds",

@@ -24,8 +24,8 @@ from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.samples import Exemplar, Sample
 from prometheus_client.utils import floatToGoString
 
+from ..wire.rows import Kind
 from .naming import family_name, labels, unit_suffix
-from .rows import Kind
 from .state import State
 
 

@@ -17,10 +17,10 @@ from bisect import bisect_left
 
 from opentelemetry.trace import SpanContext
 
-from ..semconv import M_TELEMETRY_DROPPED, SIGNAL_METRICS, Metric
-from . import limits
-from .frames import REASON_INVALID
-from .rows import (
+from ...semconv import M_TELEMETRY_DROPPED, SIGNAL_METRICS, Metric
+from ..wire import limits
+from ..wire.frames import REASON_INVALID
+from ..wire.rows import (
     Distribution,
     Exemplar,
     Instrument,

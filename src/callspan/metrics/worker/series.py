@@ -12,9 +12,9 @@ from typing import Any, Final
 from opentelemetry.sdk.metrics import Exemplar as SdkExemplar
 from opentelemetry.sdk.metrics.export import HistogramDataPoint, NumberDataPoint
 
-from .. import semconv
-from . import limits
-from .rows import Attributes, Distribution, Exemplar, Instrument, Kind, Number, Row
+from ... import semconv
+from ..wire import limits
+from ..wire.rows import Attributes, Distribution, Exemplar, Instrument, Kind, Number, Row
 
 Point = NumberDataPoint | HistogramDataPoint
 Process = object

@@ -35,9 +35,8 @@ from opentelemetry.sdk.metrics.export import (
     Sum,
 )
 
-from ..guard import contained
-from .repair import FittingBounds, explicit_counts, fitting_bounds, is_per_call, unit_of
-from .rows import (
+from ...guard import contained
+from ..wire.rows import (
     Attributes,
     AttributeValue,
     Distribution,
@@ -49,6 +48,7 @@ from .rows import (
     Scope,
     attributes_of,
 )
+from .repair import FittingBounds, explicit_counts, fitting_bounds, is_per_call, unit_of
 
 _DELTA: Final[dict[type, AggregationTemporality]] = dict.fromkeys(
     (
