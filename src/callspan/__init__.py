@@ -31,7 +31,7 @@ from typing import Any
 
 from opentelemetry.trace import TracerProvider
 
-from .guard import contained
+from .diagnostics.guard import contained
 from .instrumentor import LiveKitAgentsInstrumentor
 from .version import __version__
 

@@ -38,7 +38,7 @@ from .call.declarations import Conversion, Declarations
 from .call.events import Labelled, Measured, Rated
 from .call.plain_values import any_text, is_empty, plain_text, safe_repr
 from .call.summary import CallStart, CallSummary, Tool, Turn
-from .guard import contained
+from .diagnostics.guard import contained
 from .hooks import on_call_end, on_call_start, on_tool, on_turn
 from .tracing.call_trace import find as find_call_trace
 from .tracked_tool import tracked_tool

@@ -20,11 +20,11 @@ from . import semconv
 from .call.events import CallEvent
 from .call.journal import Journal
 from .call.summary import CallSummary, Tool, Turn
+from .config.settings import Settings
 from .hooks import CallHooks
 from .livekit import session_report
 from .livekit import tracer as livekit_tracer
 from .providers.logs import LogEvents
-from .settings import Settings
 from .tracing.call_trace import CallTrace
 
 _logger = logging.getLogger("callspan")

@@ -19,11 +19,11 @@ from .call.events import (
 )
 from .call.record import Call
 from .call_report import CallReport, log_events
-from .guard import guarded
+from .config.settings import Settings
+from .diagnostics.guard import guarded
 from .metrics.job.job_metrics import JobMetrics
 from .pricing import Pricing
 from .semconv import SUSPECT_LATENCY_S, TOOL_ERROR, TOOL_SUCCESS
-from .settings import Settings
 from .tracing import call_trace
 from .tracing.call_trace import CallTrace
 

@@ -23,7 +23,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from .call.plain_values import any_text, plain_text, safe_repr
 from .call.summary import CallStart, CallSummary, Tool, Turn
-from .guard import contained
+from .diagnostics.guard import contained
 
 _logger = logging.getLogger("callspan")
 

@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Any
 import wrapt
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor
 
-from .guard import contained
+from .config.switches import is_disabled
+from .diagnostics.guard import contained
 from .package import _instruments
-from .switches import is_disabled
 
 if TYPE_CHECKING:
     import socket
 
-    from .options import Options
+    from .config.arguments import Options
+    from .config.settings import Settings
     from .runtime import Runtime
-    from .settings import Settings
 
 _LIVEKIT = "livekit.agents"
 
@@ -87,7 +87,7 @@ class LiveKitAgentsInstrumentor(BaseInstrumentor):
 
     def _take(self, kwargs: dict[str, Any]) -> None:
         """Check what was passed in code, and add it to what was passed before."""
-        from .options import Options
+        from .config.arguments import Options
 
         cls = type(self)
         options = Options.of(**kwargs)
@@ -98,7 +98,7 @@ class LiveKitAgentsInstrumentor(BaseInstrumentor):
 
     def _install(self) -> None:
         """Patch livekit-agents, unless this door was closed before livekit was imported."""
-        from .options import Options
+        from .config.arguments import Options
         from .runtime import Runtime
 
         cls = type(self)

@@ -9,8 +9,8 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from .guard import contained
-from .settings import Settings
+from .config.settings import Settings
+from .diagnostics.guard import contained
 
 
 def main(

@@ -10,11 +10,11 @@ import logging
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 
+from .config.arguments import Options
+from .config.settings import Settings
 from .livekit import tracer as livekit_tracer
-from .options import Options
 from .providers import traces
 from .providers.traces import Tracing
-from .settings import Settings
 from .tracing import call_trace
 
 _logger = logging.getLogger("callspan")

@@ -10,4 +10,4 @@ _supports_metrics = True
 _semconv_status = "development"
 
 SET_ASIDE = "_CALLSPAN_ORIGINAL_METRICS_EXPORTER"
-"""Variable with what OTEL_METRICS_EXPORTER was before ``command_line`` changed it."""
+"""Variable with what OTEL_METRICS_EXPORTER was before ``config.auto_instrument`` changed it."""

@@ -22,29 +22,23 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import Span
 
-from . import (
-    business,
-    job_process,
-    last_delivery,
-    native_traces,
-    settings,
-    worker_metrics,
-)
+from . import business, job_process, last_delivery, native_traces, worker_metrics
 from .call.events import CallEvent, Interrupted, ToolsDeclared
 from .call.record import Call
 from .calls import Calls
-from .guard import guarded
+from .config import settings
+from .config.arguments import Options
+from .config.settings import Settings
+from .diagnostics.guard import guarded
 from .livekit import log_content
 from .livekit import tracer as livekit_tracer
 from .livekit.install import UnsupportedError, install
 from .livekit.patches import Patches
 from .metrics.job.job_metrics import JobMetrics
-from .options import Options
 from .providers import logs, start_line, traces
 from .providers.flush import Flush
 from .providers.traces import Tracing
 from .semconv import INTERRUPTION_BARGE_IN, KIND_TEST
-from .settings import Settings
 from .tracing import call_trace, end_of_call, interruptions
 from .worker_metrics import PROMETHEUS, WorkerMetrics
 

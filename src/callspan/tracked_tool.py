@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from . import semconv
 from .call.events import ToolFinished
 from .call.plain_values import plain_text
-from .guard import contained, guarded, observed
+from .diagnostics.guard import contained, guarded, observed
 from .tracing import call_trace
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])

@@ -15,7 +15,8 @@ from opentelemetry.sdk.resources import Resource
 from . import pricing, semconv
 from .call.declarations import Declarations
 from .call.prices import PriceBook
-from .guard import guarded
+from .config.settings import Settings
+from .diagnostics.guard import guarded
 from .metrics.job import native
 from .metrics.job.relay import Relay
 from .metrics.wire.rows import Attributes, Instrument, own_row
@@ -28,7 +29,6 @@ from .package import SET_ASIDE
 from .providers import exporters
 from .providers.exporters import ExporterError
 from .providers.flush import Flush
-from .settings import Settings
 
 _logger = logging.getLogger("callspan")
 

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from callspan import guard
+from callspan.diagnostics import guard
 
 
 @pytest.fixture

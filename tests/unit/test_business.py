@@ -17,7 +17,7 @@ import pytest
 from opentelemetry import context as otel_context
 from opentelemetry.sdk.trace import TracerProvider
 
-from callspan import business, guard, validation
+from callspan import business, validation
 from callspan.call.declarations import Declarations
 from callspan.call.events import (
     CallEvent,
@@ -28,6 +28,7 @@ from callspan.call.events import (
 from callspan.call.outcome import OutcomeRules
 from callspan.call.record import Call
 from callspan.call.worth import Costs
+from callspan.diagnostics import guard
 from callspan.metrics.job.accumulator import Tally
 from callspan.metrics.recorder import Recorder
 from callspan.tracing import call_trace

@@ -21,12 +21,13 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from callspan import business, guard, hooks, validation
+from callspan import business, hooks, validation
 from callspan.call.declarations import Declarations
 from callspan.call.events import CallEvent
 from callspan.call.journal import Journal
 from callspan.call.outcome import OutcomeRules
 from callspan.call.record import Call
+from callspan.diagnostics import guard
 from callspan.metrics.job.accumulator import Tally
 from callspan.metrics.recorder import Recorder
 from callspan.metrics.wire.frames import Decoder, Encoder

@@ -9,7 +9,7 @@ import socket
 
 import pytest
 
-from callspan.command_line import set_aside
+from callspan.config.auto_instrument import set_aside
 from callspan.package import SET_ASIDE
 
 

@@ -15,12 +15,12 @@ from opentelemetry.sdk.metrics.export import MetricExportResult
 from opentelemetry.sdk.resources import Resource
 
 from callspan import semconv
+from callspan.config.settings import Settings
 from callspan.metrics.wire.rows import own_row
 from callspan.metrics.worker.push import Push
 from callspan.metrics.worker.state import State
 from callspan.providers import exporters
 from callspan.providers.deadline_session import DeadlineSession
-from callspan.settings import Settings
 
 _BYTE_S = 0.05
 """Between two bytes of an answer: each is well within the timeout."""

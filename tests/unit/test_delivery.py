@@ -15,8 +15,9 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
-from callspan import last_delivery, semconv, settings
+from callspan import last_delivery, semconv
 from callspan.call.record import Call
+from callspan.config import settings
 from callspan.providers.delivery import DeliveringSpanProcessor
 from callspan.providers.flush import Flush
 from callspan.providers.traces import Tracing

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from callspan import settings
 from callspan.cli import doctor, main
 from callspan.cli.checks.imported import Worker
 from callspan.cli.checks.verdict import (
@@ -25,6 +24,7 @@ from callspan.cli.checks.verdict import (
     warning,
     without_secrets,
 )
+from callspan.config import settings
 
 PAGE = (Path(__file__).parents[2] / "docs" / "doctor.md").read_text()
 NOTHING = {"OTEL_TRACES_EXPORTER": "none", "OTEL_METRICS_EXPORTER": "none"}

@@ -16,7 +16,6 @@ from typing import Any
 
 import pytest
 
-from callspan import settings
 from callspan.cli.checks import (
     content,
     destinations,
@@ -37,6 +36,7 @@ from callspan.cli.checks.verdict import (
     problem,
     warning,
 )
+from callspan.config import settings
 from callspan.providers.exporters import Destination
 
 HOST = "OTEL_EXPORTER_PROMETHEUS_HOST"

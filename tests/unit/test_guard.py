@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from callspan.guard import around, contained, observed
+from callspan.diagnostics.guard import around, contained, observed
 
 
 def fail(*_: Any, **__: Any) -> Any:

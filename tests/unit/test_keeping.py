@@ -10,11 +10,12 @@ from collections.abc import Iterable
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan
 
-from callspan import environment_variables, settings
+from callspan import environment_variables
 from callspan.call.events import TurnAnswered
 from callspan.call.keeping import KeepRules
 from callspan.call.record import Call
 from callspan.calls import Calls
+from callspan.config import settings
 from callspan.providers.held import HeldSpans
 
 HALF = 1 << 63

@@ -23,10 +23,8 @@ MAY_IMPORT = {
 }
 FLOOR = {
     "semconv",
-    "guard",
-    "settings",
-    "switches",
-    "options",
+    "diagnostics",
+    "config",
     "environment_variables",
     "version",
     "package",

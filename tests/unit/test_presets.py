@@ -20,10 +20,10 @@ from opentelemetry.sdk.metrics.export import (
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
 
+from callspan.config.settings import Settings
 from callspan.providers import exporters, presets
 from callspan.providers.exporters import ExporterError
 from callspan.providers.presets import PresetError
-from callspan.settings import Settings
 from offline.receiver import OtlpReceiver
 
 KEYS = {"LANGFUSE_PUBLIC_KEY": "pk-lf-1", "LANGFUSE_SECRET_KEY": "sk-lf-hush"}

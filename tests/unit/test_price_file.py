@@ -15,11 +15,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callspan import settings
 from callspan.call import price_file
 from callspan.call.price_rows import UNITS
 from callspan.call.prices import PriceBook
-from callspan.options import Options
+from callspan.config import settings
+from callspan.config.arguments import Options
 
 GOOD = """
 currency = "USD"

@@ -9,9 +9,9 @@ import pickle
 
 import pytest
 
-from callspan import settings
-from callspan.options import Options
-from callspan.switches import is_disabled
+from callspan.config import settings
+from callspan.config.arguments import Options
+from callspan.config.switches import is_disabled
 
 CONTENT = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 FLUSH = "CALLSPAN_FLUSH_TIMEOUT"

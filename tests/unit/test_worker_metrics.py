@@ -12,7 +12,7 @@ import socket
 import pytest
 from opentelemetry.sdk.resources import Resource
 
-from callspan.settings import Settings
+from callspan.config.settings import Settings
 from callspan.worker_metrics import WorkerMetrics
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from callspan import worth_variables
 from callspan.call.declarations import Conversion
 from callspan.call.outcome import OutcomeRules
+from callspan.config import business_variables
 
 OURS = "CALLSPAN"
 NAME = "not a name; write lower case letters, digits and _, beginning with a letter, for example"
@@ -21,7 +21,7 @@ def read(**variables: str) -> tuple[OutcomeRules, dict[str, str], list[str]]:
     """Read variables, named without what is common to them."""
     problems: list[str] = []
     environ = {f"{OURS}_{name}": value for name, value in variables.items()}
-    rules, tools = worth_variables.read(environ, problems)
+    rules, tools = business_variables.read(environ, problems)
     return rules, tools, problems
 
 
@@ -182,7 +182,7 @@ def test_a_value_that_is_not_understood(variable: str, value: str, problem: str)
 def test_no_price_file() -> None:
     """Not set is no problem."""
     problems: list[str] = []
-    assert worth_variables.read_prices({}, problems) == {}
+    assert business_variables.read_prices({}, problems) == {}
     assert problems == []
 
 
@@ -191,7 +191,7 @@ def test_a_price_file(tmp_path: Path) -> None:
     path = tmp_path / "prices.toml"
     path.write_text('[tts."acme/voice"]\nper_character = 0.00003\n')
     problems: list[str] = []
-    assert worth_variables.read_prices({f"{OURS}_PRICES": str(path)}, problems) == {
+    assert business_variables.read_prices({f"{OURS}_PRICES": str(path)}, problems) == {
         "tts": {"acme/voice": {"per_character": 0.00003}}
     }
     assert problems == []
@@ -202,7 +202,7 @@ def test_a_price_file_with_a_typo(tmp_path: Path) -> None:
     path = tmp_path / "prices.toml"
     path.write_text('[tts."acme/voice"]\nper_charakter = 0.00003\n')
     problems: list[str] = []
-    assert worth_variables.read_prices({f"{OURS}_PRICES": str(path)}, problems) == {}
+    assert business_variables.read_prices({f"{OURS}_PRICES": str(path)}, problems) == {}
     assert problems == [
         f"{OURS}_PRICES: {path}: tts.\"acme/voice\": 'per_charakter' is not a price; did you mean "
         "'per_character'?; the packaged prices are used"
@@ -213,7 +213,7 @@ def test_a_price_file_that_is_not_there(tmp_path: Path) -> None:
     """Said with its path."""
     path = tmp_path / "prices.toml"
     problems: list[str] = []
-    assert worth_variables.read_prices({f"{OURS}_PRICES": str(path)}, problems) == {}
+    assert business_variables.read_prices({f"{OURS}_PRICES": str(path)}, problems) == {}
     assert problems == [
         f"{OURS}_PRICES: [Errno 2] cannot read the price file: No such file or directory: "
         f"'{path}'; the packaged prices are used"

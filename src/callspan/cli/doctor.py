@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from .. import settings
+from ..config import settings
 from .checks import content, destinations, prices, scrape, variables, versions, worker
 from .checks.imported import import_worker
 from .checks.verdict import DEFAULT_TIMEOUT_S, Setup, Status, Verdict, problem, without_secrets

@@ -27,7 +27,7 @@ from ..call.events import (
     TurnAnswered,
 )
 from ..call.record import Call
-from ..guard import guarded, observed
+from ..diagnostics.guard import guarded, observed
 from . import clock, metric_fields
 from .listening import listener
 from .patches import MissingError, Patches

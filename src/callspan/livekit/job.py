@@ -10,7 +10,7 @@ from typing import Any
 
 from .. import semconv
 from ..call.record import Call
-from ..guard import guarded, observed
+from ..diagnostics.guard import guarded, observed
 from .observer import Observer
 from .patches import Patches
 

@@ -9,7 +9,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any, Final
 
-from ..guard import contained
+from ..diagnostics.guard import contained
 
 _EVENT_SIGNATURE: Final = inspect.Signature(
     [inspect.Parameter("event", inspect.Parameter.POSITIONAL_OR_KEYWORD)]

@@ -23,7 +23,7 @@ from typing import Any, Final
 from opentelemetry.sdk._logs import LoggerProvider
 
 from .. import semconv
-from ..guard import guarded
+from ..diagnostics.guard import guarded
 from .patches import MissingError, Patches
 
 _STANDARD: Final = frozenset({*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"})

@@ -27,7 +27,7 @@ from opentelemetry.trace import (
 )
 
 from .. import semconv
-from ..guard import guarded
+from ..diagnostics.guard import guarded
 from . import log_content
 from .patches import MissingError, Patches
 

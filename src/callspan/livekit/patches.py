@@ -9,7 +9,7 @@ from typing import Any
 
 import wrapt
 
-from ..guard import Wrapper, around
+from ..diagnostics.guard import Wrapper, around
 
 
 class MissingError(Exception):

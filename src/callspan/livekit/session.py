@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from .. import semconv
 from ..call.record import Call, FinalTranscript
-from ..guard import guarded
+from ..diagnostics.guard import guarded
 from . import clock, job
 from .call_events import CallEvents
 from .listening import listener

@@ -11,7 +11,7 @@ from typing import Any
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 
-from ..guard import guarded
+from ..diagnostics.guard import guarded
 from .observer import Observer
 from .patches import Patches
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import wrapt
 
-from ..guard import contained, guarded
+from ..diagnostics.guard import contained, guarded
 from .observer import Observer
 from .patches import MissingError, Patches
 

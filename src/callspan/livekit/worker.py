@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 
-from ..guard import guarded
+from ..diagnostics.guard import guarded
 from .observer import Observer
 from .patches import Patches
 

@@ -19,7 +19,7 @@ from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
-from ..guard import contained
+from ..diagnostics.guard import contained
 from ..tracing.span_diet import SpanDiet
 from .held import HeldSpans
 

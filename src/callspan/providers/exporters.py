@@ -13,7 +13,7 @@ from functools import partial
 from importlib.metadata import entry_points
 from typing import Any
 
-from ..settings import Settings, endpoint_variable, without_credentials
+from ..config.settings import Settings, endpoint_variable, without_credentials
 from . import presets
 from .deadline_session import DeadlineSession
 from .presets import PresetError

@@ -18,7 +18,7 @@ from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
 
 from .. import semconv
-from ..settings import Settings
+from ..config.settings import Settings
 from ..version import __version__
 from . import exporters, presets
 from .exporters import ExporterError

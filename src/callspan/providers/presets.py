@@ -22,7 +22,7 @@ from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult,
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
-from ..settings import without_credentials
+from ..config.settings import without_credentials
 from ..version import __version__
 from .deadline_session import DeadlineSession
 

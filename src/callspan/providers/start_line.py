@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from ..settings import Settings
+from ..config.settings import Settings
 from . import exporters, reachability
 
 _logger = logging.getLogger("callspan")

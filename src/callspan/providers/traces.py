@@ -14,9 +14,9 @@ from opentelemetry import trace
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 
-from ..guard import contained
+from ..config.settings import Settings
+from ..diagnostics.guard import contained
 from ..semconv import TELEMETRY_AUTO_VERSION
-from ..settings import Settings
 from ..tracing import langfuse
 from ..tracing.content import copy_of, without_content
 from ..tracing.processor import EnrichingSpanProcessor

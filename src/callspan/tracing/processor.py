@@ -12,8 +12,8 @@ from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
 
 from .. import semconv
-from ..guard import contained, guarded
-from ..settings import Settings
+from ..config.settings import Settings
+from ..diagnostics.guard import contained, guarded
 from . import call_trace, end_of_call, stt_request
 from .call_trace import CallTrace
 

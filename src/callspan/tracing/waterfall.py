@@ -20,7 +20,7 @@ from typing import Final, TextIO
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
-from ..guard import guarded
+from ..diagnostics.guard import guarded
 from .waterfall_layout import Call, Line, is_call_root, layout, ticks, wrap_items
 from .waterfall_record import NS_PER_S, SpanRecord
 from .waterfall_turn import Kind, Note, Row, Turn, duration_text, is_of_turn, part_texts

@@ -19,10 +19,10 @@ from opentelemetry import metrics, trace
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.trace import TracerProvider
 
+from ...config.arguments import Options
 from ...instrumentor import LiveKitAgentsInstrumentor
 from ...livekit import log_content
 from ...livekit import tracer as livekit_tracer
-from ...options import Options
 from ...providers import traces
 from . import models
 from .imported import Worker

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from ...switches import is_disabled
+from ...config.switches import is_disabled
 from .verdict import Setup, Verdict, ok, problem, split, warning
 
 _OFF: Final = ("always_off", "parentbased_always_off")

@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
-from ...settings import Settings
+from ...config.settings import Settings
 from .imported import Worker
 
 DEFAULT_TIMEOUT_S: Final = 5.0

@@ -35,7 +35,7 @@ from opentelemetry.sdk.metrics.export import (
     Sum,
 )
 
-from ...guard import contained
+from ...diagnostics.guard import contained
 from ..wire.rows import (
     Attributes,
     AttributeValue,

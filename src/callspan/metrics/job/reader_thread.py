@@ -9,7 +9,7 @@ import contextlib
 import threading
 from typing import Protocol
 
-from ...guard import guarded
+from ...diagnostics.guard import guarded
 from ..wire.rows import Row
 
 

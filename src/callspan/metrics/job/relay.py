@@ -23,7 +23,7 @@ import weakref
 from collections.abc import Callable, Iterable
 from typing import Any, Final, NamedTuple
 
-from ...guard import guarded
+from ...diagnostics.guard import guarded
 from ...semconv import REASON_FAILED, REASON_NOT_DELIVERED
 from ..wire.frames import REASON_INVALID, Encoder
 from ..wire.rows import Batch, Opened, Row, dropped_row

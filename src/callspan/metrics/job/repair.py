@@ -22,7 +22,7 @@ from opentelemetry.sdk.metrics.view import (
     View,
 )
 
-from ...guard import contained
+from ...diagnostics.guard import contained
 
 # Doubling seconds and quadrupling tokens are the steps of OpenTelemetry's GenAI conventions.
 _SECONDS: Final = tuple(0.01 * 2**step for step in range(14))

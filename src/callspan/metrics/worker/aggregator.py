@@ -14,7 +14,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from ...guard import guarded
+from ...diagnostics.guard import guarded
 from ...semconv import REASON_FAILED
 from ..wire.frames import Decoder
 from ..wire.rows import Batch, dropped_row

@@ -24,7 +24,7 @@ from opentelemetry.sdk.metrics.export import (
 )
 from opentelemetry.sdk.resources import SERVICE_INSTANCE_ID, Resource
 
-from ...guard import guarded
+from ...diagnostics.guard import guarded
 from ...semconv import REASON_FAILED
 from ..wire.rows import delivery_rows, dropped_row
 from .deltas import Deltas

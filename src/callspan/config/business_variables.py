@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from . import environment_variables as ours
-from .call import price_file
-from .call.declarations import Conversion, Declarations
-from .call.outcome import OutcomeRules
+from .. import environment_variables as ours
+from ..call import price_file
+from ..call.declarations import Conversion, Declarations
+from ..call.outcome import OutcomeRules
 
 
 def read(environ: Mapping[str, str], problems: list[str]) -> tuple[OutcomeRules, dict[str, str]]:

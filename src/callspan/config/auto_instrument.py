@@ -15,7 +15,7 @@ import os
 import socket
 from collections.abc import MutableMapping
 
-from .package import SET_ASIDE
+from ..package import SET_ASIDE
 
 _logger = logging.getLogger("callspan")
 

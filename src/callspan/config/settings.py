@@ -17,11 +17,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from . import environment_variables as ours
-from . import semconv, worth_variables
-from .call.keeping import KeepRules
-from .call.outcome import OutcomeRules
-from .package import SET_ASIDE
+from .. import environment_variables as ours
+from .. import semconv
+from ..call.keeping import KeepRules
+from ..call.outcome import OutcomeRules
+from ..package import SET_ASIDE
+from . import business_variables
 
 PARTS: Final = frozenset({"attributes", "stt_request", "interruptions", "flush", "span_diet"})
 """What can be left out, one by one."""
@@ -147,7 +148,7 @@ def resolve(
     named_parts = _disabled_parts(environ, problems)
     counted_kinds = _counted_kinds(environ, problems)
     problems += _header_problems(environ)
-    rules, tool_conversions = worth_variables.read(environ, problems)
+    rules, tool_conversions = business_variables.read(environ, problems)
     return Settings(
         trace_exporters=exporters["TRACES"],
         metric_exporters=exporters["METRICS"],
@@ -174,7 +175,7 @@ def resolve(
         rules=rules,
         tool_conversions=tool_conversions,
         keep=_keep(environ, problems),
-        prices=worth_variables.read_prices(environ, problems) if prices is None else prices,
+        prices=business_variables.read_prices(environ, problems) if prices is None else prices,
         problems=tuple(dict.fromkeys(problems)),
     )
 
