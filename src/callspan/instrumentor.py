@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from .config.arguments import Options
     from .config.settings import Settings
-    from .runtime import Runtime
+    from .runtime.process import Runtime
 
 _LIVEKIT = "livekit.agents"
 
@@ -99,7 +99,7 @@ class LiveKitAgentsInstrumentor(BaseInstrumentor):
     def _install(self) -> None:
         """Patch livekit-agents, unless this door was closed before livekit was imported."""
         from .config.arguments import Options
-        from .runtime import Runtime
+        from .runtime.process import Runtime
 
         cls = type(self)
         if cls._open and cls._runtime is None:

@@ -15,9 +15,9 @@ from pathlib import Path
 import genai_prices
 import pytest
 
-from callspan.call.price_rows import UNITS
-from callspan.call.prices import PriceBook
 from callspan.cli import main
+from callspan.pricing.price_book import PriceBook
+from callspan.pricing.rates import UNITS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "costs.md").read_text()
 LLM = ["cost", "--component", "llm", "--provider", "openai", "--model"]

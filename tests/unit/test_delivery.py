@@ -15,12 +15,13 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
-from callspan import last_delivery, semconv
+from callspan import semconv
 from callspan.call.record import Call
 from callspan.config import settings
 from callspan.providers.delivery import DeliveringSpanProcessor
 from callspan.providers.flush import Flush
 from callspan.providers.traces import Tracing
+from callspan.runtime import shutdown
 from callspan.tracing.call_trace import CallTrace
 from callspan.tracing.content import without_content
 from callspan.tracing.span_diet import SpanDiet
@@ -166,7 +167,7 @@ def test_a_span_that_ends_after_the_flush_is_not_said_to_be_lost(
     flush.done.result(timeout=10)
     tracer.start_span("late", trace.set_span_in_context(root)).end()
 
-    last_delivery.report(
+    shutdown.report(
         CallTrace(Call("1"), root=root),
         flush,
         Tracing(provider, is_ours=True, deliveries=[delivery]),

@@ -14,9 +14,9 @@ from callspan import environment_variables
 from callspan.call.events import TurnAnswered
 from callspan.call.keeping import KeepRules
 from callspan.call.record import Call
-from callspan.calls import Calls
 from callspan.config import settings
 from callspan.providers.held import HeldSpans
+from callspan.runtime.active_calls import Calls
 
 HALF = 1 << 63
 

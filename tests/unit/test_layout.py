@@ -19,6 +19,7 @@ MAY_IMPORT = {
     "tracing": {"call"},
     "livekit": {"call"},
     "metrics": {"call", "providers"},
+    "pricing": {"call"},
     "call": set(),
 }
 FLOOR = {

@@ -15,11 +15,11 @@ from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 
-from callspan import call_report
 from callspan.config import settings
 from callspan.livekit import log_records
 from callspan.livekit.patches import Patches
 from callspan.providers import logs
+from callspan.runtime import call_report
 
 CONTENT = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 REPORT = "CALLSPAN_SESSION_REPORT"

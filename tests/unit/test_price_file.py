@@ -15,11 +15,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callspan.call import price_file
-from callspan.call.price_rows import UNITS
-from callspan.call.prices import PriceBook
 from callspan.config import settings
 from callspan.config.arguments import Options
+from callspan.pricing import price_file
+from callspan.pricing.price_book import PriceBook
+from callspan.pricing.rates import UNITS
 
 GOOD = """
 currency = "USD"

@@ -25,12 +25,12 @@ from livekit.agents.metrics.base import Metadata
 
 import callspan as package
 from callspan import semconv
-from callspan.call import prices as costs
 from callspan.call.events import ModelUsed
-from callspan.call.price_models import _MODELS
-from callspan.call.price_rows import TOKENS, UNITS, Kind
-from callspan.call.prices import PriceBook, Priced, Unpriced
 from callspan.livekit import metric_fields
+from callspan.pricing import price_book as costs
+from callspan.pricing.genai_catalog import _MODELS
+from callspan.pricing.price_book import PriceBook, Priced, Unpriced
+from callspan.pricing.rates import TOKENS, UNITS, Kind
 from callspan.semconv import Usage
 
 LLM, REALTIME = semconv.COMPONENT_LLM, semconv.COMPONENT_REALTIME
@@ -403,7 +403,7 @@ def test_a_price_book_travels_to_a_job_process() -> None:
 
 
 def test_every_packaged_row_has_a_source_and_a_date() -> None:
-    path = Path(package.__file__).parent / "call" / "speech_prices.json"
+    path = Path(package.__file__).parent / "pricing" / "speech_prices.json"
     table = json.loads(path.read_text())
     assert table["currency"] == "USD"
     assert table["date"] == "2026-11"

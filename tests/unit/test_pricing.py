@@ -16,16 +16,13 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import Span
 
-from callspan import (
-    LiveKitAgentsInstrumentor,
-    instrument,
-    pricing,
-)
-from callspan.call import price_file
+from callspan import LiveKitAgentsInstrumentor, instrument
 from callspan.call.events import ModelUsed, Spent
-from callspan.call.prices import PriceBook, Priced
 from callspan.call.record import Call
-from callspan.pricing import Pricing
+from callspan.pricing import price_file
+from callspan.pricing.price_book import PriceBook, Priced
+from callspan.pricing.unpriced import name_unpriced
+from callspan.runtime.call_costs import Pricing
 from callspan.semconv import Usage
 from callspan.tracing.call_trace import CallTrace
 
@@ -174,7 +171,7 @@ def test_what_is_unpriced_is_named_with_the_line_to_add(
 ) -> None:
     """Unless there is a price, and it is the usage that nobody knows."""
     with caplog.at_level(logging.WARNING):
-        pricing.name_unpriced(PriceBook(OWN), labels)
+        name_unpriced(PriceBook(OWN), labels)
     assert [record.getMessage() for record in caplog.records] == [line]
 
 
@@ -185,7 +182,7 @@ def test_the_line_to_add_can_be_added(
 ) -> None:
     """With the line breaks that a log line lacks, it is a price file, and prices that model."""
     names = {"provider": provider or "unknown", "model": model or "unknown"}
-    pricing.name_unpriced(PriceBook(), {"component": component, **names})
+    name_unpriced(PriceBook(), {"component": component, **names})
     advised = caplog.records[0].getMessage().partition(FILE)[2]
     path = tmp_path / "prices.toml"
     path.write_text(re.sub(r"(\]| [0-9.]+) ", r"\1\n", advised))

@@ -13,7 +13,7 @@ import pytest
 from opentelemetry.sdk.resources import Resource
 
 from callspan.config.settings import Settings
-from callspan.worker_metrics import WorkerMetrics
+from callspan.runtime.worker_metrics import WorkerMetrics
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")

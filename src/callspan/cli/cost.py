@@ -10,9 +10,9 @@ import math
 from typing import Any, Final
 
 from .. import semconv
-from ..call import price_file
 from ..call.events import ModelUsed
-from ..call.prices import NO_USAGE, PriceBook, Priced, PriceLine, Unpriced
+from ..pricing import price_file
+from ..pricing.price_book import NO_USAGE, PriceBook, Priced, PriceLine, Unpriced
 from ..semconv import Usage
 
 _TOKENS: Final = {

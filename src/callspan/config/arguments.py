@@ -11,8 +11,8 @@ from typing import Any
 
 from opentelemetry.trace import TracerProvider
 
-from ..call import price_file
 from ..environment_variables import OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT
+from ..pricing import price_file
 from .settings import PARTS
 
 

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from .. import environment_variables as ours
-from ..call import price_file
 from ..call.declarations import Conversion, Declarations
 from ..call.outcome import OutcomeRules
+from ..pricing import price_file
 
 
 def read(environ: Mapping[str, str], problems: list[str]) -> tuple[OutcomeRules, dict[str, str]]:

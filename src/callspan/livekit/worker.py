@@ -18,7 +18,13 @@ _dispatch_name: ContextVar[str] = ContextVar("callspan_dispatch_name", default="
 
 _PRELOADED = tuple(
     f"callspan.{name}"
-    for name in ("instrumentor", "job_process", "runtime", "call.prices", "call.price_models")
+    for name in (
+        "instrumentor",
+        "job_process",
+        "runtime.process",
+        "pricing.price_book",
+        "pricing.genai_catalog",
+    )
 )
 """Imported once, by the forkserver: each job process inherits them copy-on-write."""
 

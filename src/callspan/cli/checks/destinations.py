@@ -16,7 +16,7 @@ from opentelemetry.sdk.metrics.export import AggregationTemporality
 
 from ...providers import exporters, presets
 from ...providers.exporters import Destination, ExporterError
-from ...worker_metrics import PROMETHEUS
+from ...runtime.worker_metrics import PROMETHEUS
 from . import langfuse, sending
 from .answers import OWN_ENDPOINT, backend_of, explain, host_and_port
 from .imported import Worker

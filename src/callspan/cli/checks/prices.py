@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from typing import Final
 
 from ... import semconv
-from ...call import price_file
 from ...call.events import ModelUsed
-from ...call.prices import PriceBook, Priced, Unpriced
 from ...environment_variables import CALLSPAN_PRICES as VARIABLE
+from ...pricing import price_file
+from ...pricing.price_book import PriceBook, Priced, Unpriced
 from ...semconv import Usage
 from .verdict import Setup, Verdict, ok, problem, warning
 

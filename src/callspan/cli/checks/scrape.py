@@ -16,7 +16,7 @@ from typing import Final
 import psutil
 
 from ...metrics.worker.endpoint import HOST_VARIABLE, PORT_VARIABLE
-from ...worker_metrics import PROMETHEUS, problems_of_multiprocess_mode
+from ...runtime.worker_metrics import PROMETHEUS, problems_of_multiprocess_mode
 from .verdict import Setup, Verdict, ok, problem, split, warning
 
 _DEFAULT_HOST: Final = "localhost"

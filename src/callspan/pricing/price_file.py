@@ -15,8 +15,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, cast
 
-from .plain_values import plain_number, plain_text, safe_repr
-from .price_rows import TOKENS, UNITS, Kind, provider_id
+from ..call.plain_values import plain_number, plain_text, safe_repr
+from .rates import TOKENS, UNITS, Kind, provider_id
 
 FLAT: Final = "flat"
 CURRENCY: Final = "currency"

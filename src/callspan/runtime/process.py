@@ -22,24 +22,25 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import Span
 
-from . import business, job_process, last_delivery, native_traces, worker_metrics
-from .call.events import CallEvent, Interrupted, ToolsDeclared
-from .call.record import Call
-from .calls import Calls
-from .config import settings
-from .config.arguments import Options
-from .config.settings import Settings
-from .diagnostics.guard import guarded
-from .livekit import log_content
-from .livekit import tracer as livekit_tracer
-from .livekit.install import UnsupportedError, install
-from .livekit.patches import Patches
-from .metrics.job.job_metrics import JobMetrics
-from .providers import logs, start_line, traces
-from .providers.flush import Flush
-from .providers.traces import Tracing
-from .semconv import INTERRUPTION_BARGE_IN, KIND_TEST
-from .tracing import call_trace, end_of_call, interruptions
+from .. import business, job_process
+from ..call.events import CallEvent, Interrupted, ToolsDeclared
+from ..call.record import Call
+from ..config import settings
+from ..config.arguments import Options
+from ..config.settings import Settings
+from ..diagnostics.guard import guarded
+from ..livekit import log_content
+from ..livekit import tracer as livekit_tracer
+from ..livekit.install import UnsupportedError, install
+from ..livekit.patches import Patches
+from ..metrics.job.job_metrics import JobMetrics
+from ..providers import logs, start_line, traces
+from ..providers.flush import Flush
+from ..providers.traces import Tracing
+from ..semconv import INTERRUPTION_BARGE_IN, KIND_TEST
+from ..tracing import call_trace, end_of_call, interruptions
+from . import shutdown, tracer_wiring, worker_metrics
+from .active_calls import Calls
 from .worker_metrics import PROMETHEUS, WorkerMetrics
 
 _logger = logging.getLogger("callspan")
@@ -89,7 +90,7 @@ class Runtime:
         of_jobs, self._job_metrics = self._job_metrics, None
         of_worker, self._worker_metrics = self._worker_metrics, None
         endings: list[tuple[str, Callable[[], object]]] = [
-            ("metrics", partial(last_delivery.end_metrics, of_jobs, of_worker))
+            ("metrics", partial(shutdown.end_metrics, of_jobs, of_worker))
         ]
         if self._tracing is not None:
             endings += [(delivery.name, delivery.shutdown) for delivery in self._tracing.deliveries]
@@ -97,7 +98,7 @@ class Runtime:
         # on threads: it may be called where nothing may wait
         Flush(endings, 0)
         if self._tracing is not None and self._native_provider is not None:
-            native_traces.give_up(self._tracing, self._native_provider)
+            tracer_wiring.give_up(self._tracing, self._native_provider)
         for name, value in self._restore_environ.items():
             if value is None:
                 del os.environ[name]
@@ -167,7 +168,7 @@ class Runtime:
         if self._running_workers == 0:
             of_worker, self._worker_metrics = self._worker_metrics, None
             of_jobs, self._job_metrics = self._job_metrics, None
-            await last_delivery.end_metrics_on_a_thread(of_jobs, of_worker)
+            await shutdown.end_metrics_on_a_thread(of_jobs, of_worker)
 
     def job_process_target(
         self, dispatch_name: str, target: Callable[..., Any], args: tuple[Any, ...]
@@ -260,7 +261,7 @@ class Runtime:
             self._job_metrics.job_ended(found.call)
         if self._tracing is not None:
             with guarded("deciding which spans are sent"):
-                last_delivery.decide(found, self._tracing, self.settings.keep)
+                shutdown.decide(found, self._tracing, self.settings.keep)
         waits = self._calls.root_ended(found.call)
         if self.settings.has("flush"):
             waits += self._flush_targets()
@@ -279,14 +280,14 @@ class Runtime:
         if self._tracing is None or not self.settings.has("flush"):
             return  # hooks alone were waited for
         timeout_s = self.settings.flush_timeout_s
-        last_delivery.report(found, flush, self._tracing, timeout_s)
+        shutdown.report(found, flush, self._tracing, timeout_s)
 
     # --- providers -----------------------------------------------------------------------------
 
     def provider_set(self, provider: trace.TracerProvider) -> None:
         """Follow user code that gives LiveKit's tracer another provider in mid-call."""
         if self._tracing is not None:
-            native_traces.follow(self._tracing, provider, self.settings)
+            tracer_wiring.follow(self._tracing, provider, self.settings)
 
     def provider_refused(self, provider: trace.TracerProvider) -> None:
         """Give LiveKit's tracer the provider that OpenTelemetry refused because of ours."""
@@ -297,7 +298,7 @@ class Runtime:
         with self._lock:
             if self._tracing is None:
                 self._native_provider = livekit_tracer.provider()
-                self._tracing = native_traces.set_up(self.options, self.settings)
+                self._tracing = tracer_wiring.set_up(self.options, self.settings)
                 problems = [*self._tracing.problems, *logs.problems_of(self.settings)]
                 self._say([*self.settings.problems, *problems])
                 self._register_last_flush()
@@ -339,7 +340,7 @@ class Runtime:
     def _flush_targets(self) -> list[tuple[str, Callable[[], object]]]:
         assert self._tracing is not None
         timeout_s = self.settings.flush_timeout_s
-        return last_delivery.targets(self._tracing, self._job_metrics, timeout_s)
+        return shutdown.targets(self._tracing, self._job_metrics, timeout_s)
 
     def _register_last_flush(self) -> None:
         """Catch what ends without a job's end: scripts, tests, processes that are cancelled.
@@ -365,9 +366,9 @@ class Runtime:
         with guarded("ending metrics"):
             of_jobs, self._job_metrics = self._job_metrics, None
             of_worker, self._worker_metrics = self._worker_metrics, None
-            given_up = last_delivery.METRICS in self._given_up
+            given_up = shutdown.METRICS in self._given_up
             timeout_s = self.settings.flush_timeout_s
-            last_delivery.end_metrics(of_jobs, of_worker, timeout_s, given_up=given_up)
+            shutdown.end_metrics(of_jobs, of_worker, timeout_s, given_up=given_up)
 
 
 def _is_job_process() -> bool:

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from .. import semconv
+from ..call.events import ModelUsed
 from ..semconv import Usage
 from . import price_file
-from .events import ModelUsed
-from .price_rows import BASES, TOKENS, UNITS, Kind, Row, prices_of, provider_id, speech_row
+from .rates import BASES, TOKENS, UNITS, Kind, Row, prices_of, provider_id, speech_row
 
 NO_PRICE: Final = "no_price"
 """No row prices this model, or not all of what it took."""
@@ -165,7 +165,7 @@ def _packaged_row(used: ModelUsed) -> Row | None:
             return row
     if used.component == semconv.COMPONENT_STT:
         seconds = used.usage.get(Usage.AUDIO_DURATION, 0.0)
-    from .price_models import model_row  # heavy, unless preloaded
+    from .genai_catalog import model_row  # heavy, unless preloaded
 
     return model_row(
         used.component,

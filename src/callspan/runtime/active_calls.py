@@ -8,24 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from weakref import WeakValueDictionary
 
-from .call.events import (
-    CallEvent,
-    ErrorRaised,
-    ModelUsed,
-    Said,
-    Spent,
-    ToolFinished,
-    TurnAnswered,
-)
-from .call.record import Call
+from ..call.events import CallEvent, ErrorRaised, ModelUsed, Said, Spent, ToolFinished, TurnAnswered
+from ..call.record import Call
+from ..config.settings import Settings
+from ..diagnostics.guard import guarded
+from ..metrics.job.job_metrics import JobMetrics
+from ..semconv import SUSPECT_LATENCY_S, TOOL_ERROR, TOOL_SUCCESS
+from ..tracing import call_trace
+from ..tracing.call_trace import CallTrace
+from .call_costs import Pricing
 from .call_report import CallReport, log_events
-from .config.settings import Settings
-from .diagnostics.guard import guarded
-from .metrics.job.job_metrics import JobMetrics
-from .pricing import Pricing
-from .semconv import SUSPECT_LATENCY_S, TOOL_ERROR, TOOL_SUCCESS
-from .tracing import call_trace
-from .tracing.call_trace import CallTrace
 
 
 class Calls:

@@ -12,23 +12,24 @@ from functools import partial
 
 from opentelemetry.sdk.resources import Resource
 
-from . import pricing, semconv
-from .call.declarations import Declarations
-from .call.prices import PriceBook
-from .config.settings import Settings
-from .diagnostics.guard import guarded
-from .metrics.job import native
-from .metrics.job.relay import Relay
-from .metrics.wire.rows import Attributes, Instrument, own_row
-from .metrics.worker.aggregator import Aggregator
-from .metrics.worker.endpoint import EndpointError, ScrapeEndpoint
-from .metrics.worker.prometheus import StateCollector
-from .metrics.worker.push import Push, with_instance_id
-from .metrics.worker.state import State
-from .package import SET_ASIDE
-from .providers import exporters
-from .providers.exporters import ExporterError
-from .providers.flush import Flush
+from .. import semconv
+from ..call.declarations import Declarations
+from ..config.settings import Settings
+from ..diagnostics.guard import guarded
+from ..metrics.job import native
+from ..metrics.job.relay import Relay
+from ..metrics.wire.rows import Attributes, Instrument, own_row
+from ..metrics.worker.aggregator import Aggregator
+from ..metrics.worker.endpoint import EndpointError, ScrapeEndpoint
+from ..metrics.worker.prometheus import StateCollector
+from ..metrics.worker.push import Push, with_instance_id
+from ..metrics.worker.state import State
+from ..package import SET_ASIDE
+from ..pricing.price_book import PriceBook
+from ..pricing.unpriced import name_unpriced
+from ..providers import exporters
+from ..providers.exporters import ExporterError
+from ..providers.flush import Flush
 
 _logger = logging.getLogger("callspan")
 
@@ -130,7 +131,7 @@ class WorkerMetrics:
         """Name what has no price once for the worker, not in each of its processes."""
         if instrument.name == semconv.M_UNPRICED_USAGE.name:
             with guarded("naming what has no price"):
-                pricing.name_unpriced(self._book, dict(attributes))
+                name_unpriced(self._book, dict(attributes))
 
     def _push(self, name: str, settings: Settings, resource: Resource) -> None:
         target = exporters.destination(name, "METRICS", settings)

@@ -14,13 +14,13 @@ from typing import Final
 
 from opentelemetry import _logs, metrics, trace
 
-from .call.keeping import KeepRules
-from .livekit import tracer as livekit_tracer
-from .metrics.job import native
-from .metrics.job.job_metrics import JobMetrics
-from .providers.flush import Flush
-from .providers.traces import Tracing
-from .tracing.call_trace import CallTrace
+from ..call.keeping import KeepRules
+from ..livekit import tracer as livekit_tracer
+from ..metrics.job import native
+from ..metrics.job.job_metrics import JobMetrics
+from ..providers.flush import Flush
+from ..providers.traces import Tracing
+from ..tracing.call_trace import CallTrace
 from .worker_metrics import WorkerMetrics
 
 _logger = logging.getLogger("callspan")

@@ -10,12 +10,12 @@ import logging
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 
-from .config.arguments import Options
-from .config.settings import Settings
-from .livekit import tracer as livekit_tracer
-from .providers import traces
-from .providers.traces import Tracing
-from .tracing import call_trace
+from ..config.arguments import Options
+from ..config.settings import Settings
+from ..livekit import tracer as livekit_tracer
+from ..providers import traces
+from ..providers.traces import Tracing
+from ..tracing import call_trace
 
 _logger = logging.getLogger("callspan")
 

@@ -5,17 +5,14 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from typing import Any, Final
 
-from . import semconv
-from .call.events import ModelUsed, Spent
-from .call.prices import PriceBook, Priced
-from .call.record import Call
-from .tracing.call_trace import CallTrace
-
-_logger = logging.getLogger("callspan")
+from .. import semconv
+from ..call.events import ModelUsed, Spent
+from ..call.record import Call
+from ..pricing.price_book import PriceBook, Priced
+from ..tracing.call_trace import CallTrace
 
 _FLAT: Final = (semconv.OTHER, "flat", "flat")
 """Component, provider and model of what is paid by the minute or by the call."""
@@ -58,36 +55,3 @@ class Pricing:
             return None
         call.costs.by_model[_FLAT] += due
         return Spent(*_FLAT, due)
-
-
-def name_unpriced(book: PriceBook, labels: Mapping[str, object]) -> None:
-    """Say what has no price, and the line to add.
-
-    Args:
-        book: The prices that there are.
-        labels: Of the series that counts its uses.
-    """
-    component, provider, model = (
-        str(labels.get(label, semconv.UNKNOWN))
-        for label in (semconv.L_COMPONENT, semconv.L_PROVIDER, semconv.L_MODEL)
-    )
-    # on a label, unknown stands for no name too: a line for all models of the provider fits both
-    used = ModelUsed(component, provider, "" if model == semconv.UNKNOWN else model, {})
-    if isinstance(book.price(used), Priced):
-        _logger.warning(
-            "%s %s of %s has a price, and was used without its provider saying how much of all "
-            "that it charges for, as cancelled requests are: that is counted in "
-            "agent_unpriced_usage_total and is in no cost",
-            component,
-            model,
-            provider,
-        )
-        return
-    _logger.warning(
-        "no price for %s %s of %s: its use is counted in agent_unpriced_usage_total and is in no "
-        "cost; add to the file that CALLSPAN_PRICES names: %s",
-        component,
-        model,
-        provider,
-        book.advice(used).replace("\n", " "),
-    )

@@ -16,16 +16,16 @@ from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.sdk._logs import LoggerProvider
 
-from . import semconv
-from .call.events import CallEvent
-from .call.journal import Journal
-from .call.summary import CallSummary, Tool, Turn
-from .config.settings import Settings
-from .hooks import CallHooks
-from .livekit import session_report
-from .livekit import tracer as livekit_tracer
-from .providers.logs import LogEvents
-from .tracing.call_trace import CallTrace
+from .. import semconv
+from ..call.events import CallEvent
+from ..call.journal import Journal
+from ..call.summary import CallSummary, Tool, Turn
+from ..config.settings import Settings
+from ..hooks import CallHooks
+from ..livekit import session_report
+from ..livekit import tracer as livekit_tracer
+from ..providers.logs import LogEvents
+from ..tracing.call_trace import CallTrace
 
 _logger = logging.getLogger("callspan")
 

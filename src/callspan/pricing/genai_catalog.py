@@ -23,7 +23,7 @@ from genai_prices.data import providers
 from genai_prices.types import ModelInfo, ModelPrice, Provider
 
 from .. import semconv
-from .price_rows import Kind, Row, speech_rows, with_audio
+from .rates import Kind, Row, speech_rows, with_audio
 
 _TOKEN_PRICES: Final = {
     "input_mtok": (Kind.INPUT, 1e6),
