@@ -18,7 +18,7 @@ from livekit.agents.voice.agent_session import AgentSession
 from pydantic import BaseModel
 
 from callspan import semconv
-from callspan.livekit import call_events, metric_fields
+from callspan.livekit import metric_fields, session_listener
 from callspan.livekit.metric_fields import HOMES, Home
 
 CLASSES: tuple[type[BaseModel], ...] = typing.get_args(base.AgentMetrics)
@@ -185,7 +185,7 @@ def test_the_fields_that_are_read() -> None:
         assert fields | {"created_at"} <= set(event.model_fields)
     assert {"old_agent_id", "new_agent_id"} <= set(AgentHandoff.model_fields)
     ended = events.ToolCallEnded.model_fields["status"].annotation
-    assert set(typing.get_args(ended)) == set(call_events._TOOL_STATUSES)
+    assert set(typing.get_args(ended)) == set(session_listener._TOOL_STATUSES)
 
 
 async def test_latency_is_known_when_the_answer_begins() -> None:
@@ -201,4 +201,4 @@ def test_errors_name_their_component() -> None:
         for model in typing.get_args(annotation)
         if inspect.isclass(model) and issubclass(model, BaseModel)
     }
-    assert kinds == set(call_events._COMPONENT_BY_ERROR)
+    assert kinds == set(session_listener._COMPONENT_BY_ERROR)

@@ -35,14 +35,14 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 
 from callspan import semconv
+from callspan.call.call import Call
 from callspan.call.events import (
     CallEvent,
     ToolFinished,
     TurnAnswered,
 )
-from callspan.call.record import Call
-from callspan.livekit.call_events import CallEvents
 from callspan.livekit.patches import Patches
+from callspan.livekit.session_listener import CallEvents
 from integration.behaviours.parts import ScriptedSTT, words
 from offline.line import Earpiece, TelephoneLine
 from offline.llm_server import Reply, Rule, Script, ScriptedChatServer, ToolCall

@@ -18,6 +18,8 @@ from opentelemetry import context as otel_context
 from opentelemetry.sdk.trace import TracerProvider
 
 from callspan import business, validation
+from callspan.call.call import Call
+from callspan.call.costs import Costs
 from callspan.call.declarations import Declarations
 from callspan.call.events import (
     CallEvent,
@@ -26,8 +28,6 @@ from callspan.call.events import (
     ToolFinished,
 )
 from callspan.call.outcome import OutcomeRules
-from callspan.call.record import Call
-from callspan.call.worth import Costs
 from callspan.diagnostics import guard
 from callspan.metrics.job.accumulator import Tally
 from callspan.metrics.recorder import Recorder

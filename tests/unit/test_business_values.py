@@ -22,11 +22,11 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from callspan import business, hooks, validation
+from callspan.call.call import Call
 from callspan.call.declarations import Declarations
 from callspan.call.events import CallEvent
-from callspan.call.journal import Journal
 from callspan.call.outcome import OutcomeRules
-from callspan.call.record import Call
+from callspan.call.summary_builder import Journal
 from callspan.diagnostics import guard
 from callspan.metrics.job.accumulator import Tally
 from callspan.metrics.recorder import Recorder

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from callspan.call.record import Call, FinalTranscript
+from callspan.call.call import Call, FinalTranscript
 
 
 def test_a_turn_takes_its_transcripts_and_leaves_none() -> None:

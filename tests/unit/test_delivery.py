@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from callspan import semconv
-from callspan.call.record import Call
+from callspan.call.call import Call
 from callspan.config import settings
 from callspan.providers.delivery import DeliveringSpanProcessor
 from callspan.providers.flush import Flush

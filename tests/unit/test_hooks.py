@@ -15,14 +15,14 @@ from typing import Any
 import pytest
 
 from callspan import business, hooks
-from callspan.call.journal import Journal
-from callspan.call.record import Call
+from callspan.call.call import Call
 from callspan.call.summary import (
     CallStart,
     CallSummary,
     Tool,
     Turn,
 )
+from callspan.call.summary_builder import Journal
 from callspan.hooks import CallHooks
 
 START = CallStart("job", "", "receptionist", "production", 1.0)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pytest
 
+from callspan.call.call import Call
 from callspan.call.events import (
     CallEvent,
     ErrorRaised,
@@ -19,8 +20,6 @@ from callspan.call.events import (
     ToolFinished,
     TurnAnswered,
 )
-from callspan.call.journal import Journal
-from callspan.call.record import Call
 from callspan.call.summary import (
     CallStart,
     CallSummary,
@@ -34,6 +33,7 @@ from callspan.call.summary import (
     Turn,
     Unpriced,
 )
+from callspan.call.summary_builder import Journal
 from callspan.semconv import Usage
 
 USER = {"end_of_turn_delay": 0.5, "transcription_delay": 0.2, "stopped_speaking_at": 10.0}

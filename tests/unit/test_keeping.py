@@ -11,9 +11,9 @@ import pytest
 from opentelemetry.sdk.trace import ReadableSpan
 
 from callspan import environment_variables
+from callspan.call.call import Call
 from callspan.call.events import TurnAnswered
-from callspan.call.keeping import KeepRules
-from callspan.call.record import Call
+from callspan.call.tail_sampling import KeepRules
 from callspan.config import settings
 from callspan.providers.held import HeldSpans
 from callspan.runtime.active_calls import Calls

@@ -16,6 +16,7 @@ from livekit.agents.metrics import EOUMetrics
 from livekit.agents.voice import events as lk
 from livekit.rtc import EventEmitter
 
+from callspan.call.call import Call
 from callspan.call.events import (
     CallEvent,
     ErrorRaised,
@@ -26,9 +27,8 @@ from callspan.call.events import (
     ToolsDeclared,
     TurnAnswered,
 )
-from callspan.call.record import Call
 from callspan.livekit import clock
-from callspan.livekit.call_events import CallEvents
+from callspan.livekit.session_listener import CallEvents
 
 
 class Session(EventEmitter[str]):

@@ -15,12 +15,12 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
 from callspan import semconv
 from callspan.call import events
+from callspan.call.call import Call
 from callspan.call.declarations import (
     Conversion,
     Declarations,
 )
 from callspan.call.outcome import OutcomeRules
-from callspan.call.record import Call
 from callspan.metrics.job.accumulator import Tally
 from callspan.metrics.recorder import Recorder
 from callspan.metrics.wire.rows import Batch, delivery_rows

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
+from callspan.call.annotations import Worth
+from callspan.call.call import Call
 from callspan.call.declarations import (
     Conversion,
     Declarations,
 )
 from callspan.call.outcome import OutcomeRules
-from callspan.call.record import Call
-from callspan.call.worth import Worth
 
 DECLARED = Declarations(
     outcomes={"booking", "complaint", "apology"},

@@ -17,8 +17,8 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import Span
 
 from callspan import LiveKitAgentsInstrumentor, instrument
+from callspan.call.call import Call
 from callspan.call.events import ModelUsed, Spent
-from callspan.call.record import Call
 from callspan.pricing import price_file
 from callspan.pricing.price_book import PriceBook, Priced
 from callspan.pricing.unpriced import name_unpriced

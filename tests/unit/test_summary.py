@@ -11,8 +11,7 @@ from dataclasses import FrozenInstanceError, fields, is_dataclass
 import pytest
 
 from callspan.call import summary
-from callspan.call.journal import Journal
-from callspan.call.record import Call
+from callspan.call.call import Call
 from callspan.call.summary import (
     CallStart,
     CallSummary,
@@ -20,6 +19,7 @@ from callspan.call.summary import (
     Tool,
     Turn,
 )
+from callspan.call.summary_builder import Journal
 
 TURN = Turn("job", 1, "agent", 7.0, "Grüß Gott.", stages_s={"llm_first_token": 0.5})
 TOOL = Tool("job", 1, "book", "success", 8.0, 0.5, "c1", "{}", "booked")

@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from callspan.call.record import Call, FinalTranscript
+from callspan.call.call import Call, FinalTranscript
 from callspan.config.settings import Settings
 from callspan.tracing import call_trace, interruptions
 from callspan.tracing.call_trace import CallTrace

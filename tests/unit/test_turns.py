@@ -10,13 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from callspan import semconv
-from callspan.call.turns import (
-    Answer,
-    EndOfTurn,
-    Generation,
-    Wait,
-    partition,
-)
+from callspan.call.turn_latency import Answer, EndOfTurn, Generation, Wait, partition
 
 NOW = 1_800_000_000.0
 """The caller stops speaking."""

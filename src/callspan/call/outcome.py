@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from .. import semconv
+from .call import Call
 from .declarations import Declarations
-from .record import Call
 
 _CALLER_LEFT: Final = "participant_disconnected"
 

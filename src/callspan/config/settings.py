@@ -19,8 +19,8 @@ from urllib.parse import urlsplit
 
 from .. import environment_variables as ours
 from .. import semconv
-from ..call.keeping import KeepRules
 from ..call.outcome import OutcomeRules
+from ..call.tail_sampling import KeepRules
 from ..package import SET_ASIDE
 from . import business_variables
 

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 
 from .. import semconv
-from ..call.record import Call
+from ..call.call import Call
 from ..diagnostics.guard import guarded, observed
 from .observer import Observer
 from .patches import Patches

@@ -10,8 +10,8 @@ from typing import Any, Protocol
 
 from opentelemetry.trace import Span, TracerProvider
 
+from ..call.call import Call
 from ..call.events import CallEvent
-from ..call.record import Call
 
 
 class Observer(Protocol):

@@ -11,13 +11,13 @@ from typing import Any
 from uuid import uuid4
 
 from .. import semconv
-from ..call.record import Call, FinalTranscript
+from ..call.call import Call, FinalTranscript
 from ..diagnostics.guard import guarded
 from . import clock, job
-from .call_events import CallEvents
-from .listening import listener
+from .listeners import listener
 from .observer import Observer
 from .patches import MissingError, Patches
+from .session_listener import CallEvents
 
 _KIND_BY_SOURCE = {
     "audio_activity": semconv.INTERRUPTION_BARGE_IN,

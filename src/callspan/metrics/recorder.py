@@ -14,9 +14,9 @@ from opentelemetry.trace import SpanContext
 
 from .. import semconv
 from ..call import events
+from ..call.call import Call
 from ..call.events import CallEvent
 from ..call.outcome import OutcomeRules
-from ..call.record import Call
 from ..call.usage import CallUsage
 from ..semconv import Metric, Usage
 

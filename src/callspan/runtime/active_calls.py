@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from weakref import WeakValueDictionary
 
+from ..call.call import Call
 from ..call.events import CallEvent, ErrorRaised, ModelUsed, Said, Spent, ToolFinished, TurnAnswered
-from ..call.record import Call
 from ..config.settings import Settings
 from ..diagnostics.guard import guarded
 from ..metrics.job.job_metrics import JobMetrics

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from .. import semconv
+from ..call.call import Call
 from ..call.events import ModelUsed, Spent
-from ..call.record import Call
 from ..pricing.price_book import PriceBook, Priced
 from ..tracing.call_trace import CallTrace
 

@@ -18,8 +18,8 @@ from opentelemetry.sdk._logs import LoggerProvider
 
 from .. import semconv
 from ..call.events import CallEvent
-from ..call.journal import Journal
 from ..call.summary import CallSummary, Tool, Turn
+from ..call.summary_builder import Journal
 from ..config.settings import Settings
 from ..hooks import CallHooks
 from ..livekit import session_report

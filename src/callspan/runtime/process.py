@@ -23,8 +23,8 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import Span
 
 from .. import business, job_process
+from ..call.call import Call
 from ..call.events import CallEvent, Interrupted, ToolsDeclared
-from ..call.record import Call
 from ..config import settings
 from ..config.arguments import Options
 from ..config.settings import Settings

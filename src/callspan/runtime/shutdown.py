@@ -14,7 +14,7 @@ from typing import Final
 
 from opentelemetry import _logs, metrics, trace
 
-from ..call.keeping import KeepRules
+from ..call.tail_sampling import KeepRules
 from ..livekit import tracer as livekit_tracer
 from ..metrics.job import native
 from ..metrics.job.job_metrics import JobMetrics

@@ -17,10 +17,10 @@ from opentelemetry.trace import Span
 from opentelemetry.util.types import AttributeValue
 
 from .. import semconv
+from ..call.call import Call
 from ..call.declarations import Declarations
 from ..call.events import CallEvent, Converted
 from ..call.outcome import OutcomeRules
-from ..call.record import Call
 
 _REQUEST_METRICS = (
     semconv.LK_LLM_METRICS,

@@ -12,7 +12,7 @@ from opentelemetry.trace import Span
 from opentelemetry.util.types import AttributeValue
 
 from .. import semconv
-from ..call.record import Call
+from ..call.call import Call
 from .call_trace import CallTrace
 
 

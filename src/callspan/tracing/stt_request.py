@@ -11,7 +11,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.util.types import AttributeValue
 
 from .. import semconv
-from ..call.record import Call
+from ..call.call import Call
 from ..version import __version__
 
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 import socket
 
 from ... import semconv
+from ...call.call import Call
 from ...call.events import PROMPT, CallEvent, JobEnded, SessionEnded, SessionStarted
 from ...call.outcome import OutcomeRules
-from ...call.record import Call
 from ...providers.traces import Tracing
 from ..recorder import Recorder
 from ..wire.rows import Row, own_row

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from .. import semconv
+from .call import Call
 from .events import (
     CallEvent,
     ErrorRaised,
@@ -22,7 +23,6 @@ from .events import (
     ToolFinished,
     TurnAnswered,
 )
-from .record import Call
 from .summary import (
     CallStart,
     CallSummary,

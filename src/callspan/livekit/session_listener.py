@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Protocol
 
 from .. import semconv
+from ..call.call import Call
 from ..call.events import (
     CallEvent,
     ErrorRaised,
@@ -26,12 +27,11 @@ from ..call.events import (
     ToolsDeclared,
     TurnAnswered,
 )
-from ..call.record import Call
 from ..diagnostics.guard import guarded, observed
 from . import clock, metric_fields
-from .listening import listener
+from .listeners import listener
 from .patches import MissingError, Patches
-from .turn_log import TurnLog
+from .turn_tracker import TurnLog
 
 _TOOL_STATUSES: Final = {
     "done": semconv.TOOL_SUCCESS,

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from .record import Call
+from .call import Call
 
 _EXAMPLE: Final = "errors,slow=1.5,outcome=abandoned|booking,ratio=0.1"
 _OF_RATIO: Final = 1 << 64

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from .. import semconv
-from .worth import Costs, Worth
+from .annotations import Worth
+from .costs import Costs
 
 
 @dataclass(slots=True)

@@ -44,7 +44,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ..call.turns import Answer, EndOfTurn, Generation
+from ..call.turn_latency import Answer, EndOfTurn, Generation
 from . import clock
 
 _KEPT: Final = 16
