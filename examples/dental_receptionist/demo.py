@@ -36,8 +36,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import kpis
-from callspan.tracing.waterfall import SpanRecord, render
-from callspan.tracing.waterfall_svg import render_svg
+from callspan.waterfall.span_record import SpanRecord
+from callspan.waterfall.svg import render_svg
+from callspan.waterfall.text import render
 from offline import tally
 from offline.callers import CALLERS, LEDGER_VARIABLE
 from offline.dialogue import RECEPTIONIST

@@ -30,7 +30,7 @@ from backends.collector import (
 )
 from backends.otlp_backend import OtlpBackend
 from backends.routes import RoutePrometheus, Series, shipped_config
-from callspan.tracing.content import is_content
+from callspan.export.content_filter import is_content
 from integration.agents.gate import Gate
 from integration.agents.run import Run, run_agent
 from integration.scrape import free_port, sent_totals

@@ -31,10 +31,10 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from callspan import LiveKitAgentsInstrumentor
-from callspan.providers.delivery import DeliveringSpanProcessor
-from callspan.tracing import langfuse
-from callspan.tracing.content import without_content
-from callspan.tracing.span_diet import SpanDiet
+from callspan.export import langfuse
+from callspan.export.content_filter import without_content
+from callspan.export.delivery import DeliveringSpanProcessor
+from callspan.export.span_filter import SpanDiet
 from integration.agents.run import SAID, Run, run_agent
 from integration.behaviours import scenarios
 from integration.behaviours.parts import Environment

@@ -17,9 +17,9 @@ from livekit.agents.voice import events, speech_handle
 from livekit.agents.voice.agent_session import AgentSession
 
 from callspan import semconv
+from callspan.export.content_filter import is_content
 from callspan.livekit import install
 from callspan.livekit.patches import Patches
-from callspan.tracing.content import is_content
 
 
 @pytest.fixture

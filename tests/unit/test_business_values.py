@@ -33,7 +33,7 @@ from callspan.metrics.recorder import Recorder
 from callspan.metrics.wire.frames import Decoder, Encoder
 from callspan.metrics.wire.rows import Batch
 from callspan.metrics.worker.state import State
-from callspan.tracing import call_trace, end_of_call
+from callspan.tracing import call_trace, summary_attributes
 from callspan.tracing.call_trace import CallTrace
 
 LOGGER = "callspan"
@@ -239,7 +239,7 @@ def _stays_usable(trace: CallTrace, tally: Tally) -> bool:
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     trace.root = provider.get_tracer("livekit-agents").start_span("job_entrypoint")
     trace.root.set_attributes(trace.attributes())
-    end_of_call.write_summary(trace, content=True)
+    summary_attributes.write_summary(trace, content=True)
     trace.root.end()
     [span] = exporter.get_finished_spans()
     assert len(exported(span)) == len(span.attributes or {})

@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import Status, StatusCode
 
 from callspan import semconv
-from callspan.tracing.content import is_content, without_content
+from callspan.export.content_filter import is_content, without_content
 
 
 def _span(**attributes: object) -> ReadableSpan:

@@ -18,13 +18,13 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from callspan import semconv
 from callspan.call.call import Call
 from callspan.config import settings
-from callspan.providers.delivery import DeliveringSpanProcessor
-from callspan.providers.flush import Flush
-from callspan.providers.traces import Tracing
+from callspan.export.content_filter import without_content
+from callspan.export.delivery import DeliveringSpanProcessor
+from callspan.export.flush import Flush
+from callspan.export.span_filter import SpanDiet
+from callspan.providers.tracer_provider import Tracing
 from callspan.runtime import shutdown
 from callspan.tracing.call_trace import CallTrace
-from callspan.tracing.content import without_content
-from callspan.tracing.span_diet import SpanDiet
 
 
 class _Backend(SpanExporter):
@@ -276,7 +276,7 @@ def test_a_span_whose_content_cannot_be_taken_off_is_not_sent(
     backend = _Backend()
     failing = _Failing(backend, copy=without_content)
     monkeypatch.setattr(
-        "callspan.tracing.content.is_content",
+        "callspan.export.content_filter.is_content",
         lambda key: 1 / 0,
     )
     tracer = failing.provider.get_tracer("t")

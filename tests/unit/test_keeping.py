@@ -15,7 +15,7 @@ from callspan.call.call import Call
 from callspan.call.events import TurnAnswered
 from callspan.call.tail_sampling import KeepRules
 from callspan.config import settings
-from callspan.providers.held import HeldSpans
+from callspan.export.span_buffer import HeldSpans
 from callspan.runtime.active_calls import Calls
 
 HALF = 1 << 63

@@ -24,9 +24,9 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import NonRecordingSpan, SpanContext, Status, StatusCode, TraceFlags
 
 from callspan import semconv
-from callspan.providers.delivery import DeliveringSpanProcessor
-from callspan.tracing import langfuse
-from callspan.tracing.span_diet import SpanDiet
+from callspan.export import langfuse
+from callspan.export.delivery import DeliveringSpanProcessor
+from callspan.export.span_filter import SpanDiet
 
 LIVEKIT = semconv.LIVEKIT_SCOPE_NAME
 CALL = {"session.id": "AJ_1", "agent.name": "receptionist", "agent.call.kind": "production"}

@@ -19,9 +19,9 @@ from opentelemetry.trace import Link, Span, SpanKind, Tracer, TraceState
 from opentelemetry.util.types import Attributes
 
 from callspan import semconv
-from callspan.providers.delivery import DeliveringSpanProcessor
-from callspan.tracing import langfuse, langfuse_cost
-from callspan.tracing.span_diet import SpanDiet
+from callspan.export import langfuse, langfuse_cost
+from callspan.export.delivery import DeliveringSpanProcessor
+from callspan.export.span_filter import SpanDiet
 
 COST = "agent.cost.dollars"
 USED = {

@@ -15,7 +15,9 @@ ROOT = Path(package.__file__).parent
 
 # A room may import those to the right of it, and itself.
 MAY_IMPORT = {
-    "providers": {"tracing", "call"},
+    "providers": {"tracing", "call", "export"},
+    "export": {"call", "tracing"},
+    "waterfall": set(),
     "tracing": {"call"},
     "livekit": {"call"},
     "metrics": {"call", "providers"},

@@ -18,7 +18,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from callspan.config import settings
 from callspan.livekit import log_records
 from callspan.livekit.patches import Patches
-from callspan.providers import logs
+from callspan.providers import logger_provider
 from callspan.runtime import call_report
 
 CONTENT = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
@@ -59,7 +59,7 @@ def test_log_events_are_sent_on_request(environ: dict[str, str], sends: bool) ->
     """A report, or content in events; what is wrong with the way there is said only then."""
     resolved = settings.resolve({**environ, "OTEL_LOGS_EXPORTER": "grafana_cloud"})
     assert resolved.sends_log_events is sends
-    assert bool(logs.problems_of(resolved)) is sends
+    assert bool(logger_provider.problems_of(resolved)) is sends
     assert (call_report.log_events(resolved) is not None) is sends
 
 

@@ -18,7 +18,7 @@ from callspan.call.call import Call, FinalTranscript
 from callspan.config.settings import Settings
 from callspan.tracing import call_trace, interruptions
 from callspan.tracing.call_trace import CallTrace
-from callspan.tracing.processor import EnrichingSpanProcessor
+from callspan.tracing.enrichment import EnrichingSpanProcessor
 
 S = 1_000_000_000
 

@@ -13,14 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from callspan.tracing.waterfall import (
-    SpanRecord,
-    render,
-)
-from callspan.tracing.waterfall_layout import layout, ticks
-from callspan.tracing.waterfall_record import read_json
-from callspan.tracing.waterfall_svg import render_svg
-from callspan.tracing.waterfall_wait import Stage
+from callspan.waterfall.layout import layout, ticks
+from callspan.waterfall.span_record import SpanRecord, read_json
+from callspan.waterfall.svg import render_svg
+from callspan.waterfall.text import render
+from callspan.waterfall.wait import Stage
 
 T0 = 1_790_000_000_000
 """When the calls below begin, in milliseconds since the Unix epoch."""

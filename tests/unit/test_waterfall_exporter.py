@@ -16,8 +16,8 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import Status, StatusCode
 
-from callspan.tracing import waterfall, waterfall_svg
-from callspan.tracing.waterfall import WaterfallSpanExporter
+from callspan.waterfall import exporter, svg
+from callspan.waterfall.exporter import WaterfallSpanExporter
 
 SECRET = "the caller's own words"
 
@@ -94,8 +94,8 @@ def test_a_batch_with_the_root_first_is_drawn_whole() -> None:
 
 def test_the_exporter_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Past its caps it draws the oldest open call and counts the spans that it did not keep."""
-    monkeypatch.setattr(waterfall, "_MOST_TRACES", 1)
-    monkeypatch.setattr(waterfall, "_MOST_SPANS", 2)
+    monkeypatch.setattr(exporter, "_MOST_TRACES", 1)
+    monkeypatch.setattr(exporter, "_MOST_SPANS", 2)
     stream = io.StringIO()
     provider = provider_with(WaterfallSpanExporter(stream))
     tracer = provider.get_tracer("livekit-agents")
@@ -144,12 +144,12 @@ def test_the_program_draws_a_recorded_call(
 ) -> None:
     """A file of spans becomes a picture on standard output."""
     recorded_calls(tmp_path / "spans.jsonl", 1)
-    assert waterfall_svg.main([str(tmp_path / "spans.jsonl")]) == 0
+    assert svg.main([str(tmp_path / "spans.jsonl")]) == 0
     drawn = capsys.readouterr().out
     root = ElementTree.fromstring(drawn)
     assert (root.get("width"), root.get("role")) == ("900", "img")
     assert "tool find_slot" in drawn
-    assert waterfall_svg.main([str(tmp_path / "spans.jsonl"), "--turn", "7"]) == 0
+    assert svg.main([str(tmp_path / "spans.jsonl"), "--turn", "7"]) == 0
     assert "tool find_slot" not in capsys.readouterr().out
 
 
@@ -158,12 +158,12 @@ def test_the_program_says_what_to_type_instead(
 ) -> None:
     """Two calls, none, or no file: an exit status of 2 and the remedy."""
     recorded_calls(tmp_path / "two.jsonl", 2)
-    assert waterfall_svg.main([str(tmp_path / "two.jsonl")]) == 2
+    assert svg.main([str(tmp_path / "two.jsonl")]) == 2
     message = capsys.readouterr().err
     assert "holds 2 calls" in message
     assert "--trace" in message
     trace_id = message.rsplit(" ", 1)[1].strip()
-    assert waterfall_svg.main([str(tmp_path / "two.jsonl"), "--trace", trace_id]) == 0
+    assert svg.main([str(tmp_path / "two.jsonl"), "--trace", trace_id]) == 0
     capsys.readouterr()
-    assert waterfall_svg.main([str(tmp_path / "none.jsonl")]) == 2
+    assert svg.main([str(tmp_path / "none.jsonl")]) == 2
     assert "cannot read" in capsys.readouterr().err

@@ -24,7 +24,7 @@ from ..config.settings import Settings
 from ..hooks import CallHooks
 from ..livekit import session_report
 from ..livekit import tracer as livekit_tracer
-from ..providers.logs import LogEvents
+from ..providers.logger_provider import LogEvents
 from ..tracing.call_trace import CallTrace
 
 _logger = logging.getLogger("callspan")

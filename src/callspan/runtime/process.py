@@ -29,16 +29,16 @@ from ..config import settings
 from ..config.arguments import Options
 from ..config.settings import Settings
 from ..diagnostics.guard import guarded
+from ..export.flush import Flush
 from ..livekit import log_content
 from ..livekit import tracer as livekit_tracer
 from ..livekit.install import UnsupportedError, install
 from ..livekit.patches import Patches
 from ..metrics.job.job_metrics import JobMetrics
-from ..providers import logs, start_line, traces
-from ..providers.flush import Flush
-from ..providers.traces import Tracing
+from ..providers import logger_provider, startup, tracer_provider
+from ..providers.tracer_provider import Tracing
 from ..semconv import INTERRUPTION_BARGE_IN, KIND_TEST
-from ..tracing import call_trace, end_of_call, interruptions
+from ..tracing import call_trace, interruptions, summary_attributes
 from . import shutdown, tracer_wiring, worker_metrics
 from .active_calls import Calls
 from .worker_metrics import PROMETHEUS, WorkerMetrics
@@ -140,24 +140,24 @@ class Runtime:
         """Say in one line what this worker does, and look whether destinations answer."""
         self._settings = self.settings.for_worker(dispatch_name, development=development)
         log_content.redact(content=self.settings.event_content)
-        command = traces.is_auto_configured(trace.get_tracer_provider())
+        command = tracer_provider.is_auto_configured(trace.get_tracer_provider())
         if command:
             self._set_environ_of_jobs()
         if self._worker_metrics is None:
-            resource = traces.resource_of_process()
+            resource = tracer_provider.resource_of_process()
             self._worker_metrics = WorkerMetrics(self.settings, resource, by_command=command)
         self._worker_metrics.seed(dispatch_name, self.settings.rules.declared)
         self._running_workers += 1
         provider = self.options.tracer_provider or trace.get_tracer_provider()
         self._said = True
-        start_line.log(
+        startup.log(
             self.settings,
-            brought=traces.is_brought(provider),
+            brought=tracer_provider.is_brought(provider),
             degraded=self._degraded,
             log_records=log_content.policy(content=self.settings.event_content),
             problems=[
                 *self._worker_metrics.problems,
-                *logs.problems_of(self.settings),
+                *logger_provider.problems_of(self.settings),
                 *worker_metrics.problems_of_multiprocess_mode(multiprocess_dir),
             ],
         )
@@ -235,7 +235,7 @@ class Runtime:
         found = call_trace.find()
         if found is not None and found.call is call and self.settings.has("attributes"):
             usage = {} if self._job_metrics is None else self._job_metrics.usage_of(call)
-            end_of_call.write_session(found, usage)
+            summary_attributes.write_session(found, usage)
 
     def interrupted(self, span: Span | None, kind: str, at_ns: int | None) -> None:
         """Record an interruption on the speech's span, and count those that the user made."""
@@ -299,7 +299,7 @@ class Runtime:
             if self._tracing is None:
                 self._native_provider = livekit_tracer.provider()
                 self._tracing = tracer_wiring.set_up(self.options, self.settings)
-                problems = [*self._tracing.problems, *logs.problems_of(self.settings)]
+                problems = [*self._tracing.problems, *logger_provider.problems_of(self.settings)]
                 self._say([*self.settings.problems, *problems])
                 self._register_last_flush()
                 log_content.redact(content=self.settings.event_content)

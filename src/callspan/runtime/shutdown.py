@@ -15,11 +15,11 @@ from typing import Final
 from opentelemetry import _logs, metrics, trace
 
 from ..call.tail_sampling import KeepRules
+from ..export.flush import Flush
 from ..livekit import tracer as livekit_tracer
 from ..metrics.job import native
 from ..metrics.job.job_metrics import JobMetrics
-from ..providers.flush import Flush
-from ..providers.traces import Tracing
+from ..providers.tracer_provider import Tracing
 from ..tracing.call_trace import CallTrace
 from .worker_metrics import WorkerMetrics
 

@@ -13,8 +13,8 @@ from opentelemetry.sdk.trace import TracerProvider
 from ..config.arguments import Options
 from ..config.settings import Settings
 from ..livekit import tracer as livekit_tracer
-from ..providers import traces
-from ..providers.traces import Tracing
+from ..providers import tracer_provider
+from ..providers.tracer_provider import Tracing
 from ..tracing import call_trace
 
 _logger = logging.getLogger("callspan")
@@ -29,16 +29,16 @@ def set_up(options: Options, settings: Settings) -> Tracing:
     native = livekit_tracer.provider()
     if isinstance(native, TracerProvider) and livekit_tracer.is_livekit_clouds(native):
         # shared with Cloud, which keeps its content: ours is filtered on its way out
-        tracing = traces.use(native, settings)
-        traces.deliver(tracing, native, settings)
+        tracing = tracer_provider.use(native, settings)
+        tracer_provider.deliver(tracing, native, settings)
         return tracing
     for provider in (options.tracer_provider, native, trace.get_tracer_provider()):
-        if isinstance(provider, TracerProvider) and traces.is_brought(provider):
-            tracing = traces.use(provider, settings)
+        if isinstance(provider, TracerProvider) and tracer_provider.is_brought(provider):
+            tracing = tracer_provider.use(provider, settings)
             if provider is not native:
                 livekit_tracer.restore_provider(provider)
             return tracing
-    tracing = traces.build(settings)
+    tracing = tracer_provider.build(settings)
     livekit_tracer.set_provider(tracing.provider, content=settings.content)
     if options.set_globals and not isinstance(trace.get_tracer_provider(), TracerProvider):
         trace.set_tracer_provider(tracing.provider)

@@ -16,6 +16,7 @@ from .. import semconv
 from ..call.declarations import Declarations
 from ..config.settings import Settings
 from ..diagnostics.guard import guarded
+from ..export.flush import Flush
 from ..metrics.job import native
 from ..metrics.job.relay import Relay
 from ..metrics.wire.rows import Attributes, Instrument, own_row
@@ -29,7 +30,6 @@ from ..pricing.price_book import PriceBook
 from ..pricing.unpriced import name_unpriced
 from ..providers import exporters
 from ..providers.exporters import ExporterError
-from ..providers.flush import Flush
 
 _logger = logging.getLogger("callspan")
 

@@ -23,7 +23,7 @@ from ...config.arguments import Options
 from ...instrumentor import LiveKitAgentsInstrumentor
 from ...livekit import log_content
 from ...livekit import tracer as livekit_tracer
-from ...providers import traces
+from ...providers import tracer_provider
 from . import models
 from .imported import Worker
 from .sending import send_through
@@ -102,7 +102,7 @@ def _with_options(worker: Worker, answer_timeout_s: float) -> Worker:
     if worker.uses_livekit:
         providers.append(livekit_tracer.provider())
     providers.append(trace.get_tracer_provider())
-    own = next((one for one in providers if traces.is_brought(one)), None)
+    own = next((one for one in providers if tracer_provider.is_brought(one)), None)
     answers = [] if not isinstance(own, TracerProvider) else send_through(own, answer_timeout_s)
     return replace(
         worker,

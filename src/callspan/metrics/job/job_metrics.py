@@ -11,7 +11,7 @@ from ... import semconv
 from ...call.call import Call
 from ...call.events import PROMPT, CallEvent, JobEnded, SessionEnded, SessionStarted
 from ...call.outcome import OutcomeRules
-from ...providers.traces import Tracing
+from ...providers.tracer_provider import Tracing
 from ..recorder import Recorder
 from ..wire.rows import Row, own_row
 from . import native

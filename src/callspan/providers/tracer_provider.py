@@ -16,13 +16,14 @@ from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 
 from ..config.settings import Settings
 from ..diagnostics.guard import contained
+from ..export import langfuse
+from ..export.content_filter import without_content
+from ..export.delivery import DeliveringSpanProcessor
+from ..export.span_copy import copy_of
+from ..export.span_filter import SpanDiet
 from ..semconv import TELEMETRY_AUTO_VERSION
-from ..tracing import langfuse
-from ..tracing.content import copy_of, without_content
-from ..tracing.processor import EnrichingSpanProcessor
-from ..tracing.span_diet import SpanDiet
+from ..tracing.enrichment import EnrichingSpanProcessor
 from . import exporters, presets
-from .delivery import DeliveringSpanProcessor
 
 
 @dataclass(slots=True)

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from .. import semconv
-from . import waterfall_record as names
-from .waterfall_record import NS_PER_S, SpanRecord, SpanTree, first_audio_ns
+from . import span_record as names
+from .span_record import NS_PER_S, SpanRecord, SpanTree, first_audio_ns
 
 
 class Stage(StrEnum):

@@ -25,9 +25,9 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import StatusCode
 
 from .. import semconv
-from .content import copy_of
 from .langfuse_cost import ObservationCosts
-from .span_diet import is_kept
+from .span_copy import copy_of
+from .span_filter import is_kept
 
 _Attributes = dict[str, Any]
 

@@ -12,6 +12,7 @@ from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.trace import Status
 
 from .. import semconv
+from .span_copy import copy_of
 
 
 def is_content(key: str) -> bool:
@@ -52,25 +53,6 @@ def without_content(span: ReadableSpan) -> ReadableSpan:
         events=events,
         status=status,
     )
-
-
-def copy_of(span: ReadableSpan, **changed: Any) -> ReadableSpan:
-    """Return a span made anew with some fields changed; a finished span is never rewritten."""
-    fields: dict[str, Any] = {
-        "name": span.name,
-        "context": span.context,
-        "parent": span.parent,
-        "resource": span.resource,
-        "attributes": span.attributes,
-        "events": span.events,
-        "links": span.links,
-        "kind": span.kind,
-        "status": span.status,
-        "start_time": span.start_time,
-        "end_time": span.end_time,
-        "instrumentation_scope": span.instrumentation_scope,
-    }
-    return ReadableSpan(**(fields | changed))
 
 
 def _clean(attributes: Mapping[str, Any] | None) -> dict[str, Any] | None:

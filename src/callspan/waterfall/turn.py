@@ -15,9 +15,9 @@ from enum import StrEnum
 from typing import Final
 
 from .. import semconv
-from . import waterfall_record as names
-from .waterfall_record import NS_PER_S, SpanRecord, SpanTree
-from .waterfall_wait import Origin, Wait, inferences, measure_wait, syntheses
+from . import span_record as names
+from .span_record import NS_PER_S, SpanRecord, SpanTree
+from .wait import Origin, Wait, inferences, measure_wait, syntheses
 
 LEAST_SHOWN: Final = 0.005
 """Seconds below which a part of a wait, or a step of a start or a shutdown, is not named."""

@@ -1,18 +1,26 @@
 # Copyright The Callspan Authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""The one line at worker start: what goes where, how content is treated, what is missing."""
+"""What a worker says when it starts: what goes where, what is wrong, and who does not answer.
+
+A first look at the destinations, so that a typo is not found at 3 a.m.
+"""
 
 from __future__ import annotations
 
 import logging
+import socket
+import threading
 from collections.abc import Sequence
+from urllib.parse import urlsplit
 
 from ..config.settings import Settings
-from . import exporters, reachability
+from . import exporters
+from .exporters import Destination
 
 _logger = logging.getLogger("callspan")
 
+_CONNECT_TIMEOUT_S = 2.0
 _PROMETHEUS = "prometheus"
 """Served by the worker itself: there is no exporter to load."""
 
@@ -68,4 +76,49 @@ def log(
     )
     for problem in wrong:
         _logger.error("%s", problem)
-    reachability.check_soon(destinations)
+    check_soon(destinations)
+
+
+def check_soon(destinations: Sequence[Destination]) -> threading.Thread | None:
+    """Try to connect to each destination, on a daemon thread; log one line for each that fails.
+
+    Returns:
+        The thread, or None where no destination has an address.
+    """
+    with_address = list({_socket_of(one): one for one in destinations if one.address}.values())
+    if not with_address:
+        return None
+    thread = threading.Thread(
+        target=_check_all,
+        args=(with_address,),
+        name="callspan-reachability",
+        daemon=True,
+    )
+    thread.start()
+    return thread
+
+
+def _check_all(destinations: Sequence[Destination]) -> None:
+    for one in destinations:
+        _check(one)
+
+
+def _check(target: Destination) -> None:
+    try:
+        with socket.create_connection(_socket_of(target), timeout=_CONNECT_TIMEOUT_S):
+            return
+    except OSError as error:
+        _logger.warning(
+            "%s: nothing answers at %s (%s); calls are taken, their telemetry is lost until it "
+            "does. Start a collector there, correct the variable, or set "
+            "OTEL_TRACES_EXPORTER=none and OTEL_METRICS_EXPORTER=none",
+            target.variable,
+            target.address,
+            error,
+        )
+
+
+def _socket_of(target: Destination) -> tuple[str, int]:
+    address = target.address if "://" in target.address else f"//{target.address}"
+    url = urlsplit(address)
+    return url.hostname or "", url.port or (443 if url.scheme == "https" else 80)

@@ -20,7 +20,7 @@ from opentelemetry.trace import Span as ApiSpan
 from opentelemetry.trace import SpanContext
 
 from .. import semconv
-from .content import copy_of
+from .span_copy import copy_of
 
 _KEPT: Final = frozenset(
     {

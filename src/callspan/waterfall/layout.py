@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from .. import semconv
-from . import waterfall_record as names
-from .waterfall_record import NS_PER_S, SpanRecord, SpanTree
-from .waterfall_turn import (
+from . import span_record as names
+from .span_record import NS_PER_S, SpanRecord, SpanTree
+from .turn import (
     LEAST_SHOWN,
     Kind,
     Note,
@@ -29,7 +29,7 @@ from .waterfall_turn import (
     interruption_texts,
     part_texts,
 )
-from .waterfall_wait import Origin, measure_wait
+from .wait import Origin, measure_wait
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerPro
 from .. import semconv
 from ..config.settings import Settings
 from ..diagnostics.guard import contained, guarded
-from . import call_trace, end_of_call, stt_request
+from . import call_trace, stt_request, summary_attributes
 from .call_trace import CallTrace
 
 _REQUESTS: Final = frozenset(
@@ -77,7 +77,7 @@ class EnrichingSpanProcessor(SpanProcessor):
         elif span.name == semconv.SPAN_JOB_SHUTDOWN and self._settings.has("attributes"):
             with guarded("summing up the call"):
                 # LiveKit ends the root right after this span: the last moment it can be written
-                end_of_call.write_summary(found, content=self._settings.content)
+                summary_attributes.write_summary(found, content=self._settings.content)
 
     @contained("ending a span processor")
     def shutdown(self) -> None:

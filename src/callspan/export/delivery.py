@@ -20,8 +20,8 @@ from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
 from ..diagnostics.guard import contained
-from ..tracing.span_diet import SpanDiet
-from .held import HeldSpans
+from .span_buffer import HeldSpans
+from .span_filter import SpanDiet
 
 
 class Pending(NamedTuple):

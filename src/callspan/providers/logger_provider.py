@@ -22,7 +22,7 @@ from ..config.settings import Settings
 from ..version import __version__
 from . import exporters, presets
 from .exporters import ExporterError
-from .traces import resource_of_process
+from .tracer_provider import resource_of_process
 
 _logger = logging.getLogger("callspan")
 

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Final
 from xml.sax.saxutils import escape, quoteattr
 
-from .waterfall_layout import Call, layout, ticks, wrap_items
-from .waterfall_record import NS_PER_S, SpanRecord, read_json
-from .waterfall_turn import Kind, Note, Row, Turn, duration_text, is_of_turn, part_texts
+from .layout import Call, layout, ticks, wrap_items
+from .span_record import NS_PER_S, SpanRecord, read_json
+from .turn import Kind, Note, Row, Turn, duration_text, is_of_turn, part_texts
 
 __all__ = ["main", "render_svg"]
 
