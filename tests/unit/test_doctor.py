@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from callspan.cli import doctor, main
-from callspan.cli.checks.imported import Worker
+from callspan.cli.checks.agent_inspection import Worker
 from callspan.cli.checks.verdict import (
     Setup,
     Verdict,

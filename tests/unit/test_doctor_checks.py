@@ -26,9 +26,9 @@ from callspan.cli.checks import (
     versions,
     worker,
 )
-from callspan.cli.checks.answers import explain
-from callspan.cli.checks.imported import Worker
-from callspan.cli.checks.sending import Answer, send
+from callspan.cli.checks.agent_inspection import Worker
+from callspan.cli.checks.probe import Answer, send
+from callspan.cli.checks.probe_results import explain
 from callspan.cli.checks.verdict import (
     Setup,
     Verdict,

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from callspan.cli.checks import models, source
-from callspan.cli.checks.imported import Worker, import_worker
+from callspan.cli.checks.agent_inspection import Worker, import_worker
 from callspan.cli.checks.source import Place, Source
 
 OURS = "from callspan import instrument\n"

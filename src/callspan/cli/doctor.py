@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from ..config import settings
 from .checks import content, destinations, prices, scrape, variables, versions, worker
-from .checks.imported import import_worker
+from .checks.agent_inspection import import_worker
 from .checks.verdict import DEFAULT_TIMEOUT_S, Setup, Status, Verdict, problem, without_secrets
 
 CHECKS: Final[tuple[tuple[str, Callable[[Setup], Iterable[Verdict]]], ...]] = (

@@ -17,9 +17,9 @@ from opentelemetry.sdk.metrics.export import AggregationTemporality
 from ...providers import exporters, presets
 from ...providers.exporters import Destination, ExporterError
 from ...runtime.worker_metrics import PROMETHEUS
-from . import langfuse, sending
-from .answers import OWN_ENDPOINT, backend_of, explain, host_and_port
-from .imported import Worker
+from . import langfuse, probe
+from .agent_inspection import Worker
+from .probe_results import OWN_ENDPOINT, backend_of, explain, host_and_port
 from .verdict import Setup, Status, Verdict, ok, problem, split, warning
 
 _SIGNAL_PATH: Final = re.compile("/v1/(traces|metrics|logs)")
@@ -45,7 +45,7 @@ def check_traces(setup: Setup) -> Iterator[Verdict]:
 def _own_destinations(worker: Worker, setup: Setup) -> Iterator[Verdict]:
     """Say what the exporters of the application's own provider were answered."""
     for fields in worker.own_answers:
-        answer = sending.Answer(**fields)
+        answer = probe.Answer(**fields)
         protocol = "grpc" if answer.code else "http/protobuf"
         target = Destination("", OWN_ENDPOINT, answer.url or "of your own exporter", protocol)
         yield explain(target, "TRACES", answer, setup)
@@ -194,10 +194,10 @@ def _sent(target: Destination, signal: str, setup: Setup) -> Verdict:
     except ExporterError as error:
         return problem(*split(str(error)))
     if signal == "TRACES":
-        answer = sending.send(exporter, sending.one_span(), setup.timeout_s)
+        answer = probe.send(exporter, probe.one_span(), setup.timeout_s)
         return _other_protocol(target, answer, setup) or explain(target, signal, answer, setup)
     temporality = dict(exporter._preferred_temporality or {})
-    answer = sending.send(exporter, sending.one_point(temporality), setup.timeout_s)
+    answer = probe.send(exporter, probe.one_point(temporality), setup.timeout_s)
     return (
         _other_protocol(target, answer, setup)
         or _other_temporality(target, answer, temporality, setup)
@@ -205,12 +205,12 @@ def _sent(target: Destination, signal: str, setup: Setup) -> Verdict:
     )
 
 
-def _other_protocol(target: Destination, answer: sending.Answer, setup: Setup) -> Verdict | None:
+def _other_protocol(target: Destination, answer: probe.Answer, setup: Setup) -> Verdict | None:
     """Say that a port speaks the other of the two protocols, where it does."""
     if answer.failure not in ("connection", "timeout", "tls") and answer.code != "UNAVAILABLE":
         return None
     host, port = host_and_port(target)
-    http2 = sending.speaks_http2(host, port, setup.timeout_s)
+    http2 = probe.speaks_http2(host, port, setup.timeout_s)
     if target.protocol == "grpc" and http2 is False:
         name = (target.instead if "=" in target.instead else target.because).partition("=")[0]
         return problem(
@@ -233,7 +233,7 @@ def _other_protocol(target: Destination, answer: sending.Answer, setup: Setup) -
 
 def _other_temporality(
     target: Destination,
-    answer: sending.Answer,
+    answer: probe.Answer,
     temporality: dict[type, AggregationTemporality],
     setup: Setup,
 ) -> Verdict | None:
@@ -242,7 +242,7 @@ def _other_temporality(
     if not is_delta or (answer.status != 400 and not answer.rejected):
         return None
     exporter = exporters.make(target, "METRICS")
-    again = sending.send(exporter, sending.one_point(sending.cumulative()), setup.timeout_s)
+    again = probe.send(exporter, probe.one_point(probe.cumulative()), setup.timeout_s)
     if not again.accepted or again.rejected:
         return None
     said = f" ({answer.text})" if answer.text else ""

@@ -15,7 +15,7 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from ...config.settings import Settings
-from .imported import Worker
+from .agent_inspection import Worker
 
 DEFAULT_TIMEOUT_S: Final = 5.0
 """Seconds to wait for a destination's answer."""

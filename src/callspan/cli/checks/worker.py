@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from . import source
-from .imported import Worker
+from .agent_inspection import Worker
 from .source import Source
 from .verdict import Setup, Verdict, ok, problem, split, warning
 

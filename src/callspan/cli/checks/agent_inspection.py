@@ -24,7 +24,7 @@ from typing import Any, Final
 IMPORT_TIMEOUT_S: Final = 60.0
 """Seconds that the import of agent.py may take."""
 
-_CHILD: Final = f"{__package__}.import_agent"
+_CHILD: Final = f"{__package__}.inspect_agent"
 
 
 @dataclass(frozen=True, slots=True)

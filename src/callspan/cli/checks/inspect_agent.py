@@ -1,7 +1,7 @@
 # Copyright The Callspan Authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""The process that imports agent.py and writes down what that showed; see ``imported``."""
+"""The process that imports agent.py and writes down what that showed; see ``agent_inspection``."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from ...livekit import log_content
 from ...livekit import tracer as livekit_tracer
 from ...providers import tracer_provider
 from . import models
-from .imported import Worker
-from .sending import send_through
+from .agent_inspection import Worker
+from .probe import send_through
 
 _JOB_PROCESS = "__mp_main__"
 """The name that agent.py has in a job process, so that nothing under its guard is run."""

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from ...providers import presets
 from ...providers.exporters import Destination
-from .sending import Answer
+from .probe import Answer
 from .verdict import Setup, Verdict, ok, problem, warning
 
 OWN_ENDPOINT: Final = "the endpoint of your exporter"
