@@ -306,11 +306,11 @@ def native(*, audio: bool) -> None:
 
 def ours(*, audio: bool) -> None:
     """Run as a job process does: its configuration and its channel come from the worker."""
-    from callspan import job_process
     from callspan.config import settings
+    from callspan.instrumentor import job_main
 
     channel = socket.socket(fileno=int(os.environ[_CHANNEL_VARIABLE]))
-    job_process.main(settings.resolve(), True, channel, _ours, (audio,))
+    job_main(settings.resolve(), True, channel, _ours, (audio,))
 
 
 def _ours(audio: bool) -> None:

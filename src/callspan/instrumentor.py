@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
 import wrapt
@@ -104,7 +104,7 @@ class LiveKitAgentsInstrumentor(BaseInstrumentor):
         cls = type(self)
         if cls._open and cls._runtime is None:
             cls._options = cls._options or Options()
-            cls._runtime = Runtime(cls._options)
+            cls._runtime = Runtime(cls._options, job_main)
             cls._runtime.install()
 
     def enter_job_process(
@@ -116,3 +116,33 @@ class LiveKitAgentsInstrumentor(BaseInstrumentor):
             self.instrument(skip_dep_check=True)
         if cls._runtime is not None:
             cls._runtime.enter_job_process(resolved, set_globals=set_globals, channel=channel)
+
+
+def job_main(
+    resolved: Settings,
+    set_globals: bool,
+    channel: socket.socket | None,
+    target: Callable[..., Any],
+    args: tuple[Any, ...],
+) -> None:
+    """Instrument this job process as its worker says, then run what LiveKit meant it to run.
+
+    The entry of every job process: at the top of a module, so that it can be named across them.
+
+    Args:
+        resolved: The worker's configuration.
+        set_globals: Whether a provider of ours may become the global one.
+        channel: This process's end of a channel for metrics.
+        target: LiveKit's own entry.
+        args: The arguments of that entry, its channels among them.
+    """
+    _enter_job_process(resolved, set_globals, channel)
+    target(*args)
+
+
+@contained("entering a job process")
+def _enter_job_process(
+    resolved: Settings, set_globals: bool, channel: socket.socket | None
+) -> None:
+    instrumentor = LiveKitAgentsInstrumentor()
+    instrumentor.enter_job_process(resolved, set_globals=set_globals, channel=channel)

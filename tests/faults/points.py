@@ -25,7 +25,7 @@ import callspan as package
 _ROOT = Path(package.__file__).parent
 _GUARD = "guard"
 """The one module without points: a guard that fails is guarded by nothing."""
-_ENTRY = "job_process:main"
+_ENTRY = "instrumentor:job_main"
 """No point either: what a job process begins with, a guarded call and then LiveKit's own entry."""
 
 

@@ -23,7 +23,7 @@ DROPPING = (
 """Without these no span is sent: each that is made is counted as dropped."""
 POINTS = (
     *DROPPING,
-    "job_process:_enter",
+    "instrumentor:_enter_job_process",
     "livekit.call_events:CallEvents._on_tools",
     "livekit.call_events:_Session.watching_tools.<locals>.on_completed",
     "livekit.job:_noting_failure.<locals>.note",

@@ -17,7 +17,8 @@ import pytest
 from opentelemetry import context as otel_context
 from opentelemetry.sdk.trace import TracerProvider
 
-from callspan import business, validation
+from callspan import business
+from callspan.business import declare, validation
 from callspan.call.call import Call
 from callspan.call.costs import Costs
 from callspan.call.declarations import Declarations
@@ -77,7 +78,7 @@ class Line:
 def declared(monkeypatch: pytest.MonkeyPatch) -> Declarations:
     """What is declared, in this test alone."""
     fresh = Declarations()
-    monkeypatch.setattr(business, "declared", fresh)
+    monkeypatch.setattr(declare, "declared", fresh)
     business.declare_outcomes("inquiry")
     business.declare_conversion("bookings", outcome="booking")
     business.declare_conversion("upsells")

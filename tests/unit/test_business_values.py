@@ -21,7 +21,8 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from callspan import business, hooks, validation
+from callspan import business
+from callspan.business import declare, hooks, validation
 from callspan.call.call import Call
 from callspan.call.declarations import Declarations
 from callspan.call.events import CallEvent
@@ -129,7 +130,7 @@ DECLARATIONS: dict[str, Callable[[Any], object]] = {
 def line(monkeypatch: pytest.MonkeyPatch) -> Iterator[CallTrace]:
     """A call that is on, with a root span and metrics, and what it may say."""
     declared = Declarations()
-    monkeypatch.setattr(business, "declared", declared)
+    monkeypatch.setattr(declare, "declared", declared)
     monkeypatch.setattr(validation, "_refused", set())
     monkeypatch.setattr(guard, "_reported", set())
     monkeypatch.setattr(hooks, "_hooks", {kind: [] for kind in hooks._hooks})

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from callspan import business, semconv
+from callspan.business import declare
 from callspan.call.currencies import CURRENCIES
 from callspan.call.declarations import (
     Conversion,
@@ -23,7 +24,7 @@ from callspan.call.declarations import (
 def declared(monkeypatch: pytest.MonkeyPatch) -> Declarations:
     """What is declared, in this test alone."""
     fresh = Declarations()
-    monkeypatch.setattr(business, "declared", fresh)
+    monkeypatch.setattr(declare, "declared", fresh)
     return fresh
 
 

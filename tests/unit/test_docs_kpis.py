@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from callspan import business, environment_variables, semconv
+from callspan.business import declare
 from callspan.call.declarations import Declarations
 from unit.test_docs import names_in, scraped_name, series_names
 
@@ -41,7 +42,7 @@ def declared_on_page() -> Declarations:
     assert len(lines) == 2
     declared = Declarations()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(business, "declared", declared)
+        patch.setattr(declare, "declared", declared)
         exec("\n".join(lines), {"business": business})
     return declared
 

@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from callspan import business, hooks
+from callspan import business
+from callspan.business import hooks
 from callspan.call.call import Call
 from callspan.call.summary import (
     CallStart,
@@ -23,7 +24,8 @@ from callspan.call.summary import (
     Turn,
 )
 from callspan.call.summary_builder import Journal
-from callspan.hooks import CallHooks
+from callspan.runtime import hook_runner
+from callspan.runtime.hook_runner import CallHooks
 
 START = CallStart("job", "", "receptionist", "production", 1.0)
 TURN = Turn("job", 0, "agent", 1.0)
@@ -36,7 +38,7 @@ END: CallSummary = Journal(Call("job"), content=False).summary(
 @pytest.fixture(autouse=True)
 def _no_hooks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hooks, "_hooks", {record: [] for record in hooks._hooks})
-    monkeypatch.setattr(hooks, "_said", set())
+    monkeypatch.setattr(hook_runner, "_said", set())
 
 
 async def finish(call_hooks: CallHooks, timeout_s: float = 5.0) -> None:

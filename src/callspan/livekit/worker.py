@@ -20,7 +20,6 @@ _PRELOADED = tuple(
     f"callspan.{name}"
     for name in (
         "instrumentor",
-        "job_process",
         "runtime.process",
         "pricing.price_book",
         "pricing.genai_catalog",

@@ -21,11 +21,11 @@ from ..call.events import CallEvent
 from ..call.summary import CallSummary, Tool, Turn
 from ..call.summary_builder import Journal
 from ..config.settings import Settings
-from ..hooks import CallHooks
 from ..livekit import session_report
 from ..livekit import tracer as livekit_tracer
 from ..providers.logger_provider import LogEvents
 from ..tracing.call_trace import CallTrace
+from .hook_runner import CallHooks
 
 _logger = logging.getLogger("callspan")
 

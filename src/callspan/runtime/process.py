@@ -22,7 +22,7 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import Span
 
-from .. import business, job_process
+from ..business.declare import declared
 from ..call.call import Call
 from ..call.events import CallEvent, Interrupted, ToolsDeclared
 from ..config import settings
@@ -47,10 +47,17 @@ _logger = logging.getLogger("callspan")
 
 
 class Runtime:
-    """Observes livekit-agents in this process; worker and job are roles that it finds itself in."""
+    """Observes livekit-agents in this process; worker and job are roles that it finds itself in.
 
-    def __init__(self, options: Options) -> None:
+    Args:
+        options: What was passed in code.
+        job_main: The entry of job processes: called with the worker's configuration, whether a
+            provider of ours may become global, a channel, and LiveKit's entry and its arguments.
+    """
+
+    def __init__(self, options: Options, job_main: Callable[..., None]) -> None:
         self.options = options
+        self._job_main = job_main
         self.active = True
         self._lock = threading.Lock()
         self._patches = Patches()
@@ -115,7 +122,7 @@ class Runtime:
                 provider_in_code=self.options.tracer_provider is not None,
                 prices=self.options.prices,
             )
-        self._settings.rules.declared.merge(business.declared)
+        self._settings.rules.declared.merge(declared)
         return self._settings
 
     def enter_job_process(
@@ -176,7 +183,7 @@ class Runtime:
         """Send a new job process through our entry, with the configuration in its arguments."""
         resolved = self.settings.for_worker(dispatch_name or self.settings.dispatch_name)
         channel = None if self._worker_metrics is None else self._worker_metrics.add_process()
-        return job_process.main, (resolved, self.options.set_globals, channel, target, args)
+        return self._job_main, (resolved, self.options.set_globals, channel, target, args)
 
     def _set_environ_of_jobs(self) -> None:
         """Have the wrapper command set up no metrics in this worker's children: the worker sends.

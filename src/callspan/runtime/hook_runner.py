@@ -1,11 +1,10 @@
 # Copyright The Callspan Authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Data hooks: functions of the application that are given what calls come to, as it happens.
+"""Calls data hooks: beside the call, in the order of what happened.
 
-A hook is no part of the call. It runs beside it, sync ones on a thread, async ones as tasks of
-the job's loop; a call never waits for one while it goes on, and no longer at its end than for
-the rest of its telemetry. The hooks of one call are called in the order of what happened.
+Sync ones run on a thread, async ones as tasks of the job's loop; a call never waits for one while
+it goes on, and no longer at its end than for the rest of its telemetry.
 """
 
 from __future__ import annotations
@@ -16,145 +15,16 @@ import inspect
 import logging
 import threading
 from collections import deque
-from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
-from functools import partial
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple
 
-from .call.plain_values import any_text, plain_text, safe_repr
-from .call.summary import CallStart, CallSummary, Tool, Turn
-from .diagnostics.guard import contained
+from ..business.hooks import Hook, hooks_of, name_of
+from ..call.summary import CallSummary
 
 _logger = logging.getLogger("callspan")
 
-Hook = Callable[[Any], Awaitable[object] | object]
-_CallStartHook = TypeVar("_CallStartHook", bound=Callable[[CallStart], object])
-_TurnHook = TypeVar("_TurnHook", bound=Callable[[Turn], object])
-_ToolHook = TypeVar("_ToolHook", bound=Callable[[Tool], object])
-_AnyHook = TypeVar("_AnyHook", bound=Callable[..., object])
-_CallEndHook = TypeVar("_CallEndHook", bound=Callable[[CallSummary], object])
-
-_hooks: Final[dict[type, list[Hook]]] = {CallStart: [], Turn: [], Tool: [], CallSummary: []}
-"""By the record that they are given."""
-
 _said: Final[set[tuple[str, str]]] = set()
 """Hooks and what was wrong with them: said once, however many calls they fail in."""
-
-
-def _as_it_is(hook: Hook) -> Hook:
-    return hook
-
-
-@contained("registering a hook", otherwise=_as_it_is, raises=(TypeError,))
-def on_call_start(hook: _CallStartHook) -> _CallStartHook:
-    """Have a function called with a :class:`CallStart` when a call's first session starts.
-
-    Args:
-        hook: Sync or async, of one argument.
-
-    Returns:
-        The function, so that this is a decorator.
-
-    Raises:
-        TypeError: If it cannot be called with one argument.
-    """
-    return _register("on_call_start", CallStart, hook)
-
-
-@contained("registering a hook", otherwise=_as_it_is, raises=(TypeError,))
-def on_turn(hook: _TurnHook) -> _TurnHook:
-    """Have a function called with a :class:`Turn` when one of either side is complete.
-
-    Args:
-        hook: Sync or async, of one argument.
-
-    Returns:
-        The function, so that this is a decorator.
-
-    Raises:
-        TypeError: If it cannot be called with one argument.
-    """
-    return _register("on_turn", Turn, hook)
-
-
-@contained("registering a hook", otherwise=_as_it_is, raises=(TypeError,))
-def on_tool(hook: _ToolHook) -> _ToolHook:
-    """Have a function called with a :class:`Tool` when one has ended.
-
-    Args:
-        hook: Sync or async, of one argument.
-
-    Returns:
-        The function, so that this is a decorator.
-
-    Raises:
-        TypeError: If it cannot be called with one argument.
-    """
-    return _register("on_tool", Tool, hook)
-
-
-@contained("registering a hook", otherwise=_as_it_is, raises=(TypeError,))
-def on_call_end(hook: _CallEndHook) -> _CallEndHook:
-    """Have a function called with the :class:`CallSummary` when its outcome is final.
-
-    That is after the shutdown callbacks. A process that is killed calls nobody any more.
-
-    Args:
-        hook: Sync or async, of one argument.
-
-    Returns:
-        The function, so that this is a decorator.
-
-    Raises:
-        TypeError: If it cannot be called with one argument.
-    """
-    return _register("on_call_end", CallSummary, hook)
-
-
-def _register(name: str, record: type, hook: _AnyHook) -> _AnyHook:
-    argument = {CallStart: "start", Turn: "turn", Tool: "tool", CallSummary: "summary"}[record]
-    if not callable(hook):
-        raise TypeError(
-            f"business.{name}({safe_repr(hook)}): not a function; write @business.{name} above "
-            f"def f({argument}): …"
-        )
-    try:
-        signature = inspect.signature(hook)
-    except Exception:  # noqa: BLE001  a builtin that does not tell, or any code of an object's
-        signature = inspect.Signature([inspect.Parameter("_", inspect.Parameter.POSITIONAL_ONLY)])
-    try:
-        signature.bind(None)
-    except TypeError:
-        raise TypeError(
-            f"business.{name}: {_name(hook)}{any_text(signature) or '(…)'} cannot be called with "
-            f"one argument; write def {_attribute(hook, '__name__', 'f')}({argument}): …"
-        ) from None
-    if not any(_is_same(hook, known) for known in _hooks[record]):
-        _hooks[record].append(hook)
-    return hook
-
-
-def _is_same(hook: object, known: object) -> bool:
-    """Tell whether a hook is registered; a method is another object each time it is looked up."""
-    try:
-        return hook is known or bool(hook == known)
-    except Exception:  # noqa: BLE001  any code can run in an object's __eq__
-        return False
-
-
-def _name(hook: Any) -> str:
-    kind = type(hook)
-    if issubclass(kind, partial):
-        return _name(hook.func)
-    module = _attribute(hook, "__module__", kind.__module__)
-    return f"{module}.{_attribute(hook, '__qualname__', kind.__qualname__)}"
-
-
-def _attribute(hook: object, name: str, default: str) -> str:
-    try:
-        return plain_text(getattr(hook, name, None)) or default
-    except Exception:  # noqa: BLE001  any code can run in an object's __getattr__
-        return default
 
 
 class _Waiting(NamedTuple):
@@ -183,7 +53,7 @@ class CallHooks:
 
     def tell(self, record: object) -> None:
         """Give a record to its hooks, from any thread, in the context of what happened."""
-        if _hooks[type(record)]:
+        if hooks_of(type(record)):
             self._told = True
             waiting = _Waiting(record, contextvars.copy_context())
             self._loop.call_soon_threadsafe(self._add, waiting)
@@ -196,7 +66,7 @@ class CallHooks:
             timeout_s: Seconds for all that is left to do. What still runs after half of it is
                 left behind, so that the summary is not.
         """
-        if not (_hooks[CallSummary] or self._told):
+        if not (hooks_of(CallSummary) or self._told):
             return None
         ending = self._end(_Waiting(summary, contextvars.copy_context()), timeout_s)
         return asyncio.run_coroutine_threadsafe(ending, self._loop)
@@ -222,7 +92,7 @@ class CallHooks:
         await self._call(last, max(until - self._loop.time(), 0.0))
 
     async def _call(self, waiting: _Waiting, timeout_s: float) -> None:
-        hooks = [h for h in _hooks[type(waiting.record)] if id(h) not in self._left_behind]
+        hooks = [h for h in hooks_of(type(waiting.record)) if id(h) not in self._left_behind]
         if not hooks:
             return
         self._running = {
@@ -282,16 +152,16 @@ def _on_a_thread(hook: Hook, waiting: _Waiting) -> asyncio.Future[object]:
             except BaseException as error:  # noqa: BLE001  a thread has nobody to raise to
                 done.set_exception(error)
 
-    threading.Thread(target=run, name=f"callspan-hook-{_name(hook)}", daemon=True).start()
+    threading.Thread(target=run, name=f"callspan-hook-{name_of(hook)}", daemon=True).start()
     return asyncio.wrap_future(done)
 
 
 def _say(hook: Hook, what: str, message: str, error: BaseException | None = None) -> None:
-    if (_name(hook), what) not in _said:
-        _said.add((_name(hook), what))
+    if (name_of(hook), what) not in _said:
+        _said.add((name_of(hook), what))
         _logger.error(
             "hook %s %s; the call goes on, further ones are not logged",
-            _name(hook),
+            name_of(hook),
             message,
             exc_info=error,
         )

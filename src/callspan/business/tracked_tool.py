@@ -10,11 +10,11 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from . import semconv
-from .call.events import ToolFinished
-from .call.plain_values import plain_text
-from .diagnostics.guard import contained, guarded, observed
-from .tracing import call_trace
+from .. import semconv
+from ..call.events import ToolFinished
+from ..call.plain_values import plain_text
+from ..diagnostics.guard import contained, guarded, observed
+from ..tracing import call_trace
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 

@@ -1,182 +1,19 @@
 # Copyright The Callspan Authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""What application code says about a call: outcome, conversions, KPIs, labels, feedback.
-
-Declare at the top of agent.py, so that the worker knows the closed sets before the first call::
-
-    business.declare_conversion("bookings", outcome="booking")
-    business.declare_label("intent", ("booking", "billing", "other"))
-
-and say what happens from anywhere inside a call, a tool, a hook of the agent, the entrypoint, a
-shutdown callback::
-
-    business.label("intent", "billing")
-    business.convert("bookings", value=120, currency="EUR")
-
-and take what calls come to where you want it, in functions that get typed records::
-
-    @business.on_call_end
-    async def store(summary: business.CallSummary) -> None:
-        await database.insert(summary.to_dict())
-
-The call is found by context. Outside of one, and without instrumentation, all of it does nothing.
-
-What was not declared never becomes a label. In production it is logged once and counted as
-``other``; in development (``python agent.py dev`` or ``console``, and under pytest) it raises
-ValueError, and so does any other value that is refused.
-"""
+"""What an application says in a call, checked and written down where the call is found."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from typing import Final
+from collections.abc import Mapping
 
-from . import semconv
-from .call.currencies import CURRENCIES
-from .call.declarations import Conversion, Declarations
-from .call.events import Labelled, Measured, Rated
-from .call.plain_values import any_text, is_empty, plain_text, safe_repr
-from .call.summary import CallStart, CallSummary, Tool, Turn
-from .diagnostics.guard import contained
-from .hooks import on_call_end, on_call_start, on_tool, on_turn
-from .tracing.call_trace import find as find_call_trace
-from .tracked_tool import tracked_tool
+from .. import semconv
+from ..call.currencies import CURRENCIES
+from ..call.events import Labelled, Measured, Rated
+from ..call.plain_values import any_text, is_empty, plain_text, safe_repr
+from ..diagnostics.guard import contained
+from ..tracing.call_trace import find as find_call_trace
 from .validation import RefusedError, amount_of, bounded_number, member, pair_of, refuse
-
-__all__ = [
-    "CallStart",
-    "CallSummary",
-    "Tool",
-    "Turn",
-    "convert",
-    "count",
-    "declare_conversion",
-    "declare_counter",
-    "declare_histogram",
-    "declare_label",
-    "declare_outcomes",
-    "feedback",
-    "label",
-    "on_call_end",
-    "on_call_start",
-    "on_tool",
-    "on_turn",
-    "outcome",
-    "record",
-    "tenant",
-    "tracked_tool",
-    "transfer",
-    "user",
-]
-
-declared: Final = Declarations()
-"""What this process's application declared."""
-
-
-# --- declared before calls come ----------------------------------------------------------------
-
-
-@contained("taking business.declare_outcomes", raises=(ValueError, TypeError))
-def declare_outcomes(*names: str, default: str = "") -> None:
-    """Allow further outcomes of calls, beside those that LiveKit itself can tell.
-
-    Args:
-        *names: For example ``"inquiry"``.
-        default: The outcome of a call that no rule applies to; the variable
-            ``CALLSPAN_DEFAULT_OUTCOME`` goes before it. Default:
-            ``completed``.
-
-    Raises:
-        ValueError: If a name is none.
-    """
-    defaults = [] if is_empty(default) else [default]
-    declared.add_outcomes([*names, *defaults])
-    declared.default_outcome = plain_text(default) or declared.default_outcome
-
-
-@contained("taking business.declare_conversion", raises=(ValueError, TypeError))
-def declare_conversion(name: str, *, outcome: str = "", description: str = "") -> None:
-    """Declare a goal of calls; ``bookings`` is ``agent_bookings_total`` on the scrape.
-
-    Args:
-        name: Of the metric, in the plural. It is counted at most once a call.
-        outcome: The outcome of a call that reached it, unless it is said to be another. Default:
-            none of its own.
-        description: What a point of the metric says.
-
-    Raises:
-        ValueError: If the name is none or taken.
-    """
-    declared.add_conversion(Conversion(name, outcome, description))
-
-
-@contained("taking business.declare_label", raises=(ValueError, TypeError))
-def declare_label(name: str, values: Collection[str]) -> None:
-    """Declare a dimension of calls: intent, direction, channel, tenant tier, experiment.
-
-    It is added to the metrics of the call as a whole: sessions, duration, cost, conversions.
-
-    Args:
-        name: The label.
-        values: All that it can be; each makes a series of those metrics.
-
-    Raises:
-        ValueError: If the name is none or taken, or the values are no closed set.
-    """
-    declared.add_label(name, values)
-
-
-@contained("taking business.declare_counter", raises=(ValueError, TypeError))
-def declare_counter(
-    name: str,
-    *,
-    unit: str = "",
-    description: str = "",
-    labels: Mapping[str, Collection[str]] | None = None,
-) -> None:
-    """Declare a KPI that is counted; see :func:`count`.
-
-    Args:
-        name: Of the metric, ``agent.`` comes before it.
-        unit: In UCUM. Default: none.
-        description: What a point of it says.
-        labels: The allowed values of each label. Default: the agent's name alone.
-
-    Raises:
-        ValueError: If a name is none or taken, or values are no closed set.
-    """
-    declared.add_kpi("counter", name, unit=unit, description=description, labels=labels)
-
-
-@contained("taking business.declare_histogram", raises=(ValueError, TypeError))
-def declare_histogram(
-    name: str,
-    *,
-    bounds: Collection[float],
-    unit: str = "",
-    description: str = "",
-    labels: Mapping[str, Collection[str]] | None = None,
-) -> None:
-    """Declare a KPI that is distributed; see :func:`record`.
-
-    Args:
-        name: Of the metric, ``agent.`` comes before it.
-        bounds: Upper bounds of the buckets, rising.
-        unit: In UCUM, for example ``s``. Default: none.
-        description: What a point of it says.
-        labels: The allowed values of each label. Default: the agent's name alone.
-
-    Raises:
-        ValueError: If a name is none or taken, the bounds do not rise, or values are no closed
-            set.
-    """
-    declared.add_kpi(
-        "histogram", name, unit=unit, description=description, labels=labels, bounds=bounds
-    )
-
-
-# --- said in a call ----------------------------------------------------------------------------
 
 
 @contained("taking business.outcome", raises=(RefusedError,))

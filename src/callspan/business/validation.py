@@ -10,8 +10,8 @@ import os
 from collections.abc import Collection
 from typing import Final, cast
 
-from .call.plain_values import plain_number, plain_text
-from .tracing.call_trace import CallTrace
+from ..call.plain_values import plain_number, plain_text
+from ..tracing.call_trace import CallTrace
 
 _logger = logging.getLogger("callspan")
 
