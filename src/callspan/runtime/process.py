@@ -37,7 +37,7 @@ from ..livekit.patches import Patches
 from ..metrics.job.job_metrics import JobMetrics
 from ..providers import logger_provider, startup, tracer_provider
 from ..providers.tracer_provider import Tracing
-from ..semconv import INTERRUPTION_BARGE_IN, KIND_TEST
+from ..semconv import INTERRUPTION_BARGE_IN, KIND_TEST, SERVICE_NAME
 from ..tracing import call_trace, interruptions, summary_attributes
 from . import shutdown, tracer_wiring, worker_metrics
 from .active_calls import Calls
@@ -388,5 +388,5 @@ def _but_not_scraped(resolved: Settings) -> tuple[str, ...]:
 
 def _service_name(provider: TracerProvider) -> str:
     """Return the service's name where the user set one."""
-    name = str(provider.resource.attributes.get("service.name", ""))
+    name = str(provider.resource.attributes.get(SERVICE_NAME, ""))
     return "" if name.startswith("unknown_service") else name

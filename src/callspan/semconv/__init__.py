@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+from .content import *  # noqa: F403
 from .langfuse import *  # noqa: F403
+from .livekit import *  # noqa: F403
 from .logs import *  # noqa: F403
 from .metrics import *  # noqa: F403
 from .spans import *  # noqa: F403

@@ -62,10 +62,7 @@ USAGE_TOTAL: Final = "total"
 COST_OTHER: Final = "other"
 """Of a call's cost: what is on the span of no request."""
 
-# --- what a call's spans say -------------------------------------------------------------------
-
-SPAN_REALTIME_METRICS: Final = "realtime_metrics"
-SPAN_FUNCTION_TOOL: Final = "function_tool"
+# --- what Langfuse reads beside its own --------------------------------------------------------
 
 LANGFUSE_READS_AS_USAGE: Final = ("gen_ai.usage.", "llm.token_count.", "llm.cost.")
 """Prefixes of what counts, in Langfuse, as usage or cost of whatever span carries it."""
@@ -77,28 +74,3 @@ LANGFUSE_READS_AS_MODEL: Final = (
     "model",
 )
 """Attributes of which the first, in Langfuse, is the model of whatever span carries it."""
-
-GEN_AI_TIME_TO_FIRST_CHUNK: Final = "gen_ai.response.time_to_first_chunk"
-GEN_AI_INPUT_TOKENS: Final = "gen_ai.usage.input_tokens"
-GEN_AI_OUTPUT_TOKENS: Final = "gen_ai.usage.output_tokens"
-GEN_AI_CACHE_READ: Final = "gen_ai.usage.cache_read.input_tokens"
-GEN_AI_CACHE_WRITE: Final = "gen_ai.usage.cache_write.input_tokens"
-GEN_AI_REASONING: Final = "gen_ai.usage.reasoning.output_tokens"
-GEN_AI_AUDIO_INPUT: Final = "gen_ai.usage.audio.input_tokens"
-GEN_AI_AUDIO_CACHE_READ: Final = "gen_ai.usage.audio.cache_read.input_tokens"
-GEN_AI_AUDIO_OUTPUT: Final = "gen_ai.usage.audio.output_tokens"
-GEN_AI_IMAGE_INPUT: Final = "gen_ai.usage.image.input_tokens"
-GEN_AI_IMAGE_CACHE_READ: Final = "gen_ai.usage.image.cache_read.input_tokens"
-
-LK_TTS_METRICS: Final = "lk.tts_metrics"
-"""JSON of LiveKit's TTSMetrics, on ``tts_request``."""
-LK_USER_INPUT: Final = "lk.pii.user_input"
-LK_RESPONSE_TEXT: Final = "lk.pii.response.text"
-LK_INPUT_TEXT: Final = "lk.pii.input_text"
-LK_TOOL_ARGUMENTS: Final = "lk.pii.function_tool.arguments"
-LK_TOOL_OUTPUT: Final = "lk.pii.function_tool.output"
-LK_TOOL_IS_ERROR: Final = "lk.function_tool.is_error"
-
-DEPLOYMENT_ENVIRONMENTS: Final = ("deployment.environment.name", "deployment.environment")
-"""On the resource; the second is the older name."""
-SERVICE_VERSION: Final = "service.version"

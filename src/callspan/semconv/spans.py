@@ -1,7 +1,7 @@
 # Copyright The Callspan Authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Spans: their names, attributes and events, and which of them carry content."""
+"""What this package adds to a call's spans: spans, attributes and events of its own."""
 
 from __future__ import annotations
 
@@ -13,20 +13,11 @@ SCOPE_NAME: Final = "callspan"
 SCHEMA_URL: Final = "https://opentelemetry.io/schemas/1.37.0"
 """The semantic conventions that the standard names below were taken from."""
 
-LIVEKIT_SCOPE_NAME: Final = "livekit-agents"
-"""The instrumentation scope of LiveKit's native spans."""
-
 TELEMETRY_AUTO_VERSION: Final = "telemetry.auto.version"
 """On the resource of a provider that the ``opentelemetry-instrument`` command configured."""
 
 # --- spans -------------------------------------------------------------------------------------
 
-SPAN_JOB: Final = "job_entrypoint"
-SPAN_JOB_SHUTDOWN: Final = "job_shutdown"
-SPAN_SESSION: Final = "agent_session"
-SPAN_USER_TURN: Final = "user_turn"
-SPAN_USER_SPEAKING: Final = "user_speaking"
-SPAN_AGENT_TURN: Final = "agent_turn"
 SPAN_STT_REQUEST: Final = "stt_request"
 """Ours: the one stage of a turn that LiveKit has no span for."""
 
@@ -103,14 +94,6 @@ OUTCOMES: Final = (
 )
 """Those that need no declaration."""
 
-LK_TAG_SUCCESS: Final = "lk.success"
-LK_TAG_FAIL: Final = "lk.fail"
-LK_TAGS_MACHINE: Final = frozenset(
-    {"lk.amd:machine-ivr", "lk.amd:machine-vm", "lk.amd:machine-unavailable"}
-)
-LK_TAG_JUDGE: Final = "lk.judge."
-"""Tag of a judge's verdict: followed by the judge's name, a colon, and the verdict."""
-
 # --- interruptions -----------------------------------------------------------------------------
 
 EVENT_INTERRUPTION: Final = "interruption"
@@ -125,9 +108,6 @@ INTERRUPTION_PROGRAMMATIC: Final = "programmatic"
 
 # --- stt_request -------------------------------------------------------------------------------
 
-GEN_AI_OPERATION_NAME: Final = "gen_ai.operation.name"
-GEN_AI_PROVIDER_NAME: Final = "gen_ai.provider.name"
-GEN_AI_REQUEST_MODEL: Final = "gen_ai.request.model"
 OPERATION_SPEECH_TO_TEXT: Final = "speech_to_text"
 STT_AUDIO_DURATION: Final = "agent.stt.audio.duration"
 """Seconds of audio that the recogniser reported to have taken in."""
@@ -138,78 +118,9 @@ STT_TRANSCRIPT_LENGTH: Final = "agent.stt.transcript.length"
 STT_FINAL_COUNT: Final = "agent.stt.final.count"
 """Final transcripts that arrived in the turn."""
 
-# --- what LiveKit writes and we read -----------------------------------------------------------
+# --- of the resource ---------------------------------------------------------------------------
 
-LK_PII_SEGMENT: Final = "pii"
-LK_TRANSCRIPT: Final = "lk.pii.user_transcript"
-LK_TRANSCRIPTION_DELAY: Final = "lk.transcription_delay"
-LK_PLAYOUT_POSITION: Final = "lk.playout.position"
-LK_SIP_PREFIX: Final = "lk.sip."
-LK_SIP_RULE_ID: Final = "lk.sip.ruleID"
-LK_SIP_TRUNK_ID: Final = "lk.sip.trunkID"
-LK_SIP_CALL_ID: Final = "lk.sip.callID"
-LK_SIP_PHONE_NUMBER: Final = "lk.pii.sip.phoneNumber"
-
-# --- content -----------------------------------------------------------------------------------
-
-CONTENT_ATTRIBUTES: Final = frozenset(
-    {
-        "gen_ai.input.messages",
-        "gen_ai.output.messages",
-        "gen_ai.system_instructions",
-        "gen_ai.tool.call.arguments",
-        "gen_ai.tool.call.result",
-        "gen_ai.tool.definitions",
-        "gen_ai.tool.description",
-        "gen_ai.retrieval.query.text",
-        "gen_ai.retrieval.documents",
-        "gen_ai.memory.query.text",
-        "gen_ai.memory.records",
-        "gen_ai.evaluation.explanation",
-        "gen_ai.prompt",
-        "gen_ai.completion",
-        # LiveKit up to 1.6 wrote content without the pii segment
-        "lk.user_input",
-        "lk.user_transcript",
-        "lk.instructions",
-        "lk.chat_ctx",
-        "lk.response.text",
-        "lk.response.function_calls",
-        "lk.function_tool.arguments",
-        "lk.function_tool.output",
-        "lk.input_text",
-        "lk.room_name",
-        "lk.participant_identity",
-        "lk.amd.transcript",
-        # still without it: who called whom, and the number that was called
-        "lk.rpc.caller_identity",
-        "lk.rpc.destination_identity",
-        "lk.sip.trunkPhoneNumber",
-        "exception.stacktrace",
-    }
-)
-"""Attributes that carry what was said, prompted, or passed through tools."""
-
-# SIP headers that a trunk maps can name the caller
-CONTENT_ATTRIBUTE_PREFIXES: Final = (
-    "gen_ai.prompt.variable.",
-    "gen_ai.prompt.",
-    "gen_ai.completion.",
-    "lk.sip.h.",
-)
-
-CONTENT_EVENTS: Final = frozenset(
-    {
-        "gen_ai.system.message",
-        "gen_ai.user.message",
-        "gen_ai.assistant.message",
-        "gen_ai.tool.message",
-        "gen_ai.choice",
-        "gen_ai.client.inference.operation.details",
-    }
-)
-"""Events whose body is content; dropped whole."""
-
-EXCEPTION_MESSAGE: Final = "exception.message"
-REDACTED: Final = "redacted: content capture is off"
-"""Stands where an exception's or a status's message was: the type stays, the words go."""
+SERVICE_NAME: Final = "service.name"
+SERVICE_VERSION: Final = "service.version"
+DEPLOYMENT_ENVIRONMENTS: Final = ("deployment.environment.name", "deployment.environment")
+"""The second is the older name."""

@@ -1,34 +1,12 @@
 # Copyright The Callspan Authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""What models and services used: where LiveKit writes it, and the names of its sums in a call."""
+"""What models and services used, summed over a call."""
 
 from __future__ import annotations
 
 from enum import StrEnum
 from typing import Final
-
-# --- where LiveKit itself writes fields of its metrics -----------------------------------------
-
-SPAN_LLM_REQUEST: Final = "llm_request"
-SPAN_TTS_REQUEST: Final = "tts_request"
-SPAN_REALTIME_INFERENCE: Final = "realtime_inference"
-SPAN_EOU_DETECTION: Final = "eou_detection"
-SPAN_DECISION: Final = "decision_model.evaluate"
-GEN_AI_RESPONSE_ID: Final = "gen_ai.response.id"
-LK_LLM_METRICS: Final = "lk.llm_metrics"
-LK_TTS_METRICS: Final = "lk.tts_metrics"
-LK_REALTIME_MODEL_METRICS: Final = "lk.realtime_model_metrics"
-LK_PROVIDER_REQUEST_IDS: Final = "lk.provider_request_ids"
-LK_SPEECH_ID: Final = "lk.speech_id"
-LK_END_OF_TURN_DELAY: Final = "lk.end_of_turn_delay"
-LK_HOOK_DELAY: Final = "lk.on_user_turn_completed_delay"
-LK_EOU_DETECTION_DELAY: Final = "lk.eou.detection_delay"
-LK_INTERRUPTION_TOTAL_DURATION: Final = "lk.interruption.total_duration"
-LK_INTERRUPTION_PREDICTION_DURATION: Final = "lk.interruption.prediction_duration"
-LK_INTERRUPTION_DETECTION_DELAY: Final = "lk.interruption.detection_delay"
-
-# --- what a call used, summed over it ----------------------------------------------------------
 
 USAGE_PREFIX: Final = "agent.usage."
 """Followed by a component and one of the names below: a field of the call's summary."""

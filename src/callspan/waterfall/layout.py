@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from .. import semconv
-from . import span_record as names
 from .span_record import NS_PER_S, SpanRecord, SpanTree
 from .turn import (
     LEAST_SHOWN,
@@ -73,15 +72,15 @@ class Call:
 
 
 _OPENING: Final = (
-    names.SPAN_ROOM_CONNECT,
-    names.SPAN_WAIT_FOR_PARTICIPANT,
-    names.SPAN_SESSION_START,
+    semconv.SPAN_ROOM_CONNECT,
+    semconv.SPAN_WAIT_FOR_PARTICIPANT,
+    semconv.SPAN_SESSION_START,
 )
 _SHUTDOWN: Final = (
-    names.SPAN_ON_SESSION_END,
-    names.SPAN_SHUTDOWN_CALLBACK,
-    names.SPAN_SESSION_END_UPLOAD,
-    names.SPAN_ROOM_DISCONNECT,
+    semconv.SPAN_ON_SESSION_END,
+    semconv.SPAN_SHUTDOWN_CALLBACK,
+    semconv.SPAN_SESSION_END_UPLOAD,
+    semconv.SPAN_ROOM_DISCONNECT,
 )
 
 
@@ -174,9 +173,9 @@ def _header(
         return next((t for key in keys for s in looked_in if (t := s.text(key))), None)
 
     agent = find(
-        semconv.AGENT_NAME, names.LK_AGENT_NAME, names.LK_AGENT_LABEL, names.GEN_AI_AGENT_NAME
+        semconv.AGENT_NAME, semconv.LK_AGENT_NAME, semconv.LK_AGENT_LABEL, semconv.GEN_AI_AGENT_NAME
     )
-    session = find(semconv.SESSION_ID, names.LK_JOB_ID)
+    session = find(semconv.SESSION_ID, semconv.LK_JOB_ID)
     outcome = root.text(semconv.OUTCOME) if root else None
     waits = [
         (t.wait.seconds, t.index) for t in turns if t.wait and t.wait.origin is not Origin.TURN
@@ -202,8 +201,8 @@ def _remarks(spans: Sequence[SpanRecord], root: SpanRecord | None) -> tuple[str,
     elif root.error:
         remarks.append(f"the span {root.name} ended with an error")
     for session in (s for s in spans if s.name == semconv.SPAN_SESSION):
-        count = session.number(names.LK_BLOCKING_COUNT)
-        total = session.number(names.LK_BLOCKING_TOTAL)
+        count = session.number(semconv.LK_BLOCKING_COUNT)
+        total = session.number(semconv.LK_BLOCKING_TOTAL)
         if count and total:
             remarks.append(f"event loop blocked {count:.0f} times, {duration_text(total)} in all")
     return tuple(remarks)
@@ -215,9 +214,9 @@ def _lanes(spans: Sequence[SpanRecord], turns: Sequence[Turn]) -> tuple[Row, ...
 
     waits = tuple((t.wait.start_ns, t.wait.end_ns) for t in turns if t.wait)
     lanes = (
-        Row(Kind.USER, "user speaks", bars(names.SPAN_USER_SPEAKING)),
+        Row(Kind.USER, "user speaks", bars(semconv.SPAN_USER_SPEAKING)),
         Row(Kind.WAIT, "caller waits", waits),
-        Row(Kind.AGENT, "agent speaks", bars(names.SPAN_AGENT_SPEAKING)),
+        Row(Kind.AGENT, "agent speaks", bars(semconv.SPAN_AGENT_SPEAKING)),
     )
     return tuple(lane for lane in lanes if lane.bars)
 
@@ -226,7 +225,7 @@ def _opening(spans: Sequence[SpanRecord]) -> list[Line]:
     steps = [s for s in spans if s.name in _OPENING]
     items = [_step_text(s) for s in steps]
     for job in (s for s in spans if s.name == semconv.SPAN_JOB):
-        if latency := job.number(names.LK_DISPATCH_LATENCY):
+        if latency := job.number(semconv.LK_DISPATCH_LATENCY):
             items.insert(0, f"dispatch {duration_text(latency)}")
     return [Line(steps[0].start_ns, "start", tuple(items))] if steps else []
 
@@ -250,8 +249,8 @@ def _greeting(spans: Sequence[SpanRecord], tree: SpanTree) -> list[Line]:
 
 
 def _closing(spans: Sequence[SpanRecord]) -> Iterable[Line]:
-    for close in (s for s in spans if s.name == names.SPAN_SESSION_CLOSE):
-        reason = close.text(names.LK_CLOSE_REASON)
+    for close in (s for s in spans if s.name == semconv.SPAN_SESSION_CLOSE):
+        reason = close.text(semconv.LK_CLOSE_REASON)
         items = (_step_text(close), *([reason] if reason else []))
         yield Line(close.start_ns, "close", items)
     for shutdown in (s for s in spans if s.name == semconv.SPAN_JOB_SHUTDOWN):

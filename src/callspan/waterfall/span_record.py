@@ -1,7 +1,7 @@
 # Copyright The Callspan Authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""The neutral span that the waterfall is drawn from, and the LiveKit names it reads.
+"""The neutral span that the waterfall is drawn from.
 
 A call is drawn in the process that made it, from spans that a collector received, and from a file:
 three shapes of one thing. All are turned into `SpanRecord` at the edge, so layout and drawing know
@@ -19,50 +19,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.trace import StatusCode
 
+from .. import semconv
+
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
-
-# LiveKit's native names, as livekit-agents 1.8 spells them.
-SPAN_SESSION_START: Final = "session_start"
-SPAN_SESSION_CLOSE: Final = "session_close"
-SPAN_ROOM_CONNECT: Final = "room_connect"
-SPAN_WAIT_FOR_PARTICIPANT: Final = "wait_for_participant"
-SPAN_ROOM_DISCONNECT: Final = "room_disconnect"
-SPAN_SHUTDOWN_CALLBACK: Final = "shutdown_callback"
-SPAN_SESSION_END_UPLOAD: Final = "session_end_upload"
-SPAN_ON_SESSION_END: Final = "on_session_end"
-SPAN_USER_SPEAKING: Final = "user_speaking"
-SPAN_AGENT_SPEAKING: Final = "agent_speaking"
-SPAN_EOU_WAIT: Final = "eou_wait"
-SPAN_TURN_HOOK: Final = "on_user_turn_completed"
-SPAN_LLM_NODE: Final = "llm_node"
-SPAN_LLM_REQUEST: Final = "llm_request"
-SPAN_REALTIME: Final = "realtime_inference"
-SPAN_TOOL: Final = "function_tool"
-SPAN_TTS_NODE: Final = "tts_node"
-SPAN_TTS_REQUEST: Final = "tts_request"
-SPAN_UPDATE_AGENT: Final = "update_agent"
-EVENT_DISCARDED: Final = "preemptive_generation_discarded"
-LK_JOB_ID: Final = "lk.job_id"
-LK_AGENT_NAME: Final = "lk.agent_name"
-LK_AGENT_LABEL: Final = "lk.agent_label"
-LK_DISPATCH_LATENCY: Final = "lk.job.dispatch_latency"
-LK_CLOSE_REASON: Final = "lk.close_reason"
-LK_BLOCKING_COUNT: Final = "lk.blocking.count"
-LK_BLOCKING_TOTAL: Final = "lk.blocking.total_duration"
-LK_E2E_LATENCY: Final = "lk.e2e_latency"
-LK_END_OF_TURN_DELAY: Final = "lk.end_of_turn_delay"
-LK_EOU_OUTCOME: Final = "lk.eou.outcome"
-EOU_COMMITTED: Final = "committed"
-LK_INTERRUPTED: Final = "lk.interrupted"
-LK_INTERRUPTION_SOURCE: Final = "lk.interruption.source"
-LK_TTFT: Final = "lk.response.ttft"
-LK_TTFB: Final = "lk.response.ttfb"
-LK_TTS_METRICS: Final = "lk.tts_metrics"
-LK_TOOL_NAME: Final = "lk.function_tool.name"
-LK_TOOL_IS_ERROR: Final = "lk.function_tool.is_error"
-GEN_AI_AGENT_NAME: Final = "gen_ai.agent.name"
-GEN_AI_TIME_TO_FIRST_CHUNK: Final = "gen_ai.response.time_to_first_chunk"
 
 NS_PER_S: Final = 1_000_000_000
 _LONGEST_TEXT = 60
@@ -219,7 +179,7 @@ def first_audio_ns(request: SpanRecord) -> tuple[int, int] | None:
     to send, so its own start does not say it.
     """
     try:
-        metrics = json.loads(request.attributes.get(LK_TTS_METRICS) or "null")
+        metrics = json.loads(request.attributes.get(semconv.LK_TTS_METRICS) or "null")
         asked = float(metrics["timestamp"]) - float(metrics["duration"])
         ttfb = float(metrics["ttfb"])
     except (TypeError, ValueError, KeyError, OverflowError, RecursionError):

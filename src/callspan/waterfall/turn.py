@@ -15,7 +15,6 @@ from enum import StrEnum
 from typing import Final
 
 from .. import semconv
-from . import span_record as names
 from .span_record import NS_PER_S, SpanRecord, SpanTree
 from .wait import Origin, Wait, inferences, measure_wait, syntheses
 
@@ -49,26 +48,26 @@ class Note(StrEnum):
 
 
 _STAGES: Final = {
-    names.SPAN_USER_SPEAKING: Kind.USER,
+    semconv.SPAN_USER_SPEAKING: Kind.USER,
     semconv.SPAN_STT_REQUEST: Kind.STT,
-    names.SPAN_EOU_WAIT: Kind.END_OF_TURN,
-    names.SPAN_TURN_HOOK: Kind.END_OF_TURN,
-    names.SPAN_LLM_NODE: Kind.LLM,
-    names.SPAN_LLM_REQUEST: Kind.LLM,
-    names.SPAN_REALTIME: Kind.LLM,
-    names.SPAN_TOOL: Kind.TOOL,
-    names.SPAN_UPDATE_AGENT: Kind.TOOL,
-    names.SPAN_TTS_NODE: Kind.TTS,
-    names.SPAN_TTS_REQUEST: Kind.TTS,
-    names.SPAN_AGENT_SPEAKING: Kind.AGENT,
+    semconv.SPAN_EOU_WAIT: Kind.END_OF_TURN,
+    semconv.SPAN_TURN_HOOK: Kind.END_OF_TURN,
+    semconv.SPAN_LLM_NODE: Kind.LLM,
+    semconv.SPAN_LLM_REQUEST: Kind.LLM,
+    semconv.SPAN_REALTIME_INFERENCE: Kind.LLM,
+    semconv.SPAN_FUNCTION_TOOL: Kind.TOOL,
+    semconv.SPAN_UPDATE_AGENT: Kind.TOOL,
+    semconv.SPAN_TTS_NODE: Kind.TTS,
+    semconv.SPAN_TTS_REQUEST: Kind.TTS,
+    semconv.SPAN_AGENT_SPEAKING: Kind.AGENT,
 }
 """The spans that become bars, in the order of the pipeline."""
 _MERGED: Final = frozenset(
     {
-        names.SPAN_USER_SPEAKING,
-        names.SPAN_EOU_WAIT,
-        names.SPAN_TTS_REQUEST,
-        names.SPAN_AGENT_SPEAKING,
+        semconv.SPAN_USER_SPEAKING,
+        semconv.SPAN_EOU_WAIT,
+        semconv.SPAN_TTS_REQUEST,
+        semconv.SPAN_AGENT_SPEAKING,
     }
 )
 """Stages that come in pieces (pauses, sentences): one row for all pieces of a turn."""
@@ -170,7 +169,7 @@ def _turn_starts(spans: Sequence[SpanRecord]) -> list[tuple[int, int, str]]:
     """Start, turn and id of each span that stands for a side of a turn, by start."""
     user_turns = [s for s in spans if s.name == semconv.SPAN_USER_TURN]
     # A realtime model that detects turns itself leaves no user_turn.
-    openers = user_turns or [s for s in spans if s.name == names.SPAN_USER_SPEAKING]
+    openers = user_turns or [s for s in spans if s.name == semconv.SPAN_USER_SPEAKING]
     opener_ids = {s.span_id for s in openers}
     sides = [s for s in spans if s.name == semconv.SPAN_AGENT_TURN or s.span_id in opener_ids]
     # A session without user speech is numbered 0 throughout.
@@ -236,7 +235,7 @@ def _wait_text(spans: Sequence[SpanRecord], wait: Wait | None) -> str:
                 return f"caller waited about {seconds}"
             case Origin.TURN:
                 return f"no user speech, first output after {seconds}"
-    if any(s.name == names.SPAN_AGENT_SPEAKING for s in spans):
+    if any(s.name == semconv.SPAN_AGENT_SPEAKING for s in spans):
         return "caller did not wait"
     return "no answer was heard"
 
@@ -245,9 +244,9 @@ def interruption_texts(spans: Sequence[SpanRecord], tree: SpanTree) -> list[str]
     """What cut the agent short in a turn, one text for each of its answers that were cut."""
     texts = []
     for turn in spans:
-        if turn.name != semconv.SPAN_AGENT_TURN or not turn.flag(names.LK_INTERRUPTED):
+        if turn.name != semconv.SPAN_AGENT_TURN or not turn.flag(semconv.LK_INTERRUPTED):
             continue
-        by = turn.text(names.LK_INTERRUPTION_SOURCE)
+        by = turn.text(semconv.LK_INTERRUPTION_SOURCE)
         played = turn.number(semconv.LK_PLAYOUT_POSITION)
         if _spoke(turn, spans, tree):
             after = "" if played is None else f" after {duration_text(played)} of speech"
@@ -259,7 +258,7 @@ def interruption_texts(spans: Sequence[SpanRecord], tree: SpanTree) -> list[str]
 
 def _spoke(turn: SpanRecord, spans: Sequence[SpanRecord], tree: SpanTree) -> bool:
     return any(
-        s.name == names.SPAN_AGENT_SPEAKING
+        s.name == semconv.SPAN_AGENT_SPEAKING
         and tree.enclosing(s, semconv.SPAN_AGENT_TURN) in (turn, None)
         for s in spans
     )
@@ -271,9 +270,9 @@ def arrange_rows(spans: Sequence[SpanRecord], tree: SpanTree, wait: Wait | None)
     pieces: dict[str, list[SpanRecord]] = {}
     for span in spans:
         kind = _STAGES.get(span.name)
-        hidden = kind in (Kind.LLM, Kind.TTS) and span.name != names.SPAN_REALTIME
+        hidden = kind in (Kind.LLM, Kind.TTS) and span.name != semconv.SPAN_REALTIME_INFERENCE
         hidden = hidden and span.span_id not in shown
-        hidden = hidden or (span.name == names.SPAN_TURN_HOOK and span.seconds < LEAST_SHOWN)
+        hidden = hidden or (span.name == semconv.SPAN_TURN_HOOK and span.seconds < LEAST_SHOWN)
         if kind is not None and not hidden:
             key = span.name if span.name in _MERGED else f"{span.name} {span.span_id}"
             pieces.setdefault(key, []).append(span)
@@ -292,10 +291,10 @@ def arrange_rows(spans: Sequence[SpanRecord], tree: SpanTree, wait: Wait | None)
 def _row(spans: Sequence[SpanRecord], tree: SpanTree, slowest_id: str | None) -> Row:
     turns = [tree.enclosing(s, semconv.SPAN_AGENT_TURN) for s in spans]
     notes = []
-    if any(s.error or s.flag(names.LK_TOOL_IS_ERROR) for s in spans):
+    if any(s.error or s.flag(semconv.LK_TOOL_IS_ERROR) for s in spans):
         notes.append(Note.FAILED)
     kind = _STAGES[spans[0].name]
-    if kind is Kind.AGENT and any(t and t.flag(names.LK_INTERRUPTED) for t in turns):
+    if kind is Kind.AGENT and any(t and t.flag(semconv.LK_INTERRUPTED) for t in turns):
         notes.append(Note.INTERRUPTED)
     if kind is Kind.LLM and turns[0] and _was_discarded(spans[0], turns[0]):
         notes.append(Note.DISCARDED)
@@ -307,15 +306,15 @@ def _row(spans: Sequence[SpanRecord], tree: SpanTree, slowest_id: str | None) ->
 
 def _was_discarded(inference: SpanRecord, turn: SpanRecord) -> bool:
     return any(
-        name == names.EVENT_DISCARDED and inference.start_ns < at_ns
+        name == semconv.EVENT_DISCARDED and inference.start_ns < at_ns
         for name, at_ns, _ in turn.events
     )
 
 
 def _label(spans: Sequence[SpanRecord]) -> str:
     first = spans[0]
-    if first.name == names.SPAN_TOOL:
-        return f"tool {first.text(names.LK_TOOL_NAME) or ''}".strip()
-    if first.name == names.SPAN_UPDATE_AGENT:
-        return f"handoff to {first.text(names.LK_AGENT_LABEL) or 'an agent'}"
+    if first.name == semconv.SPAN_FUNCTION_TOOL:
+        return f"tool {first.text(semconv.LK_TOOL_NAME) or ''}".strip()
+    if first.name == semconv.SPAN_UPDATE_AGENT:
+        return f"handoff to {first.text(semconv.LK_AGENT_LABEL) or 'an agent'}"
     return first.name if len(spans) == 1 else f"{first.name} ×{len(spans)}"

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from .. import semconv
-from . import span_record as names
 from .span_record import NS_PER_S, SpanRecord, SpanTree, first_audio_ns
 
 
@@ -101,12 +100,12 @@ def measure_wait(spans: Sequence[SpanRecord], tree: SpanTree) -> Wait | None:
 
 def inferences(spans: Sequence[SpanRecord], tree: SpanTree) -> list[SpanRecord]:
     """The spans that show an inference each: requests, or the node where it made no request."""
-    return _requests(spans, tree, names.SPAN_LLM_REQUEST, names.SPAN_LLM_NODE)
+    return _requests(spans, tree, semconv.SPAN_LLM_REQUEST, semconv.SPAN_LLM_NODE)
 
 
 def syntheses(spans: Sequence[SpanRecord], tree: SpanTree) -> list[SpanRecord]:
     """The spans that show a speech synthesis each: requests, or the node where it made none."""
-    return _requests(spans, tree, names.SPAN_TTS_REQUEST, names.SPAN_TTS_NODE)
+    return _requests(spans, tree, semconv.SPAN_TTS_REQUEST, semconv.SPAN_TTS_NODE)
 
 
 @dataclass(frozen=True)
@@ -120,15 +119,15 @@ class _Claim:
 
 
 def _window(spans: Sequence[SpanRecord]) -> tuple[int, int, Origin] | None:
-    speaking = [s.start_ns for s in _named(spans, names.SPAN_AGENT_SPEAKING)]
+    speaking = [s.start_ns for s in _named(spans, semconv.SPAN_AGENT_SPEAKING)]
     turns = _named(spans, semconv.SPAN_AGENT_TURN)
     for turn in turns:
-        latency = turn.number(names.LK_E2E_LATENCY)
+        latency = turn.number(semconv.LK_E2E_LATENCY)
         first = next((t for t in speaking if t >= turn.start_ns), None)
         if latency and first is not None:
             return first - int(latency * NS_PER_S), first, Origin.MEASURED
-    last_words = [s.stop_ns for s in _named(spans, names.SPAN_USER_SPEAKING)] or [
-        s.start_ns for s in _named(spans, names.SPAN_EOU_WAIT)
+    last_words = [s.stop_ns for s in _named(spans, semconv.SPAN_USER_SPEAKING)] or [
+        s.start_ns for s in _named(spans, semconv.SPAN_EOU_WAIT)
     ]
     origin = Origin.SPANS if last_words else Origin.TURN
     for first in speaking:
@@ -141,22 +140,24 @@ def _window(spans: Sequence[SpanRecord]) -> tuple[int, int, Origin] | None:
 def _deciding(spans: Sequence[SpanRecord], start_ns: int, end_ns: int) -> Iterator[_Claim]:
     """What is waited for until the turn is decided. It outranks whatever is done ahead."""
     stt = next(reversed(_named(spans, semconv.SPAN_STT_REQUEST)), None)
-    hook = next(reversed(_named(spans, names.SPAN_TURN_HOOK)), None)
+    hook = next(reversed(_named(spans, semconv.SPAN_TURN_HOOK)), None)
     # A wait that the user ended by speaking on lies before this window.
     eou = next(
         (
             s
-            for s in reversed(_named(spans, names.SPAN_EOU_WAIT))
-            if s.text(names.LK_EOU_OUTCOME) in (None, names.EOU_COMMITTED)
+            for s in reversed(_named(spans, semconv.SPAN_EOU_WAIT))
+            if s.text(semconv.LK_EOU_OUTCOME) in (None, semconv.EOU_COMMITTED)
         ),
         None,
     )
-    realtime = next((s for s in _named(spans, names.SPAN_REALTIME) if s.stop_ns > start_ns), None)
+    realtime = next(
+        (s for s in _named(spans, semconv.SPAN_REALTIME_INFERENCE) if s.stop_ns > start_ns), None
+    )
 
     heard_ns = _after(spans, semconv.LK_TRANSCRIPTION_DELAY, start_ns) or (
         stt.stop_ns if stt else 0
     )
-    decided_ns = _after(spans, names.LK_END_OF_TURN_DELAY, start_ns)
+    decided_ns = _after(spans, semconv.LK_END_OF_TURN_DELAY, start_ns)
     if decided_ns is None and eou:
         decided_ns = eou.stop_ns
     if decided_ns is None and realtime:
@@ -178,9 +179,9 @@ def _answering(spans: Sequence[SpanRecord], tree: SpanTree, end_ns: int) -> Iter
     yield from speech
     if speech:
         yield _Claim(Stage.PLAYBACK, max(c.end_ns for c in speech), end_ns)
-    for tool in _named(spans, names.SPAN_TOOL):
+    for tool in _named(spans, semconv.SPAN_FUNCTION_TOOL):
         yield _Claim(Stage.TOOLS, tool.start_ns, tool.stop_ns, tool)
-    for inference in _named(spans, names.SPAN_REALTIME):
+    for inference in _named(spans, semconv.SPAN_REALTIME_INFERENCE):
         yield _Claim(Stage.LLM, inference.start_ns, inference.stop_ns, inference)
     heard = [s for s in inferences(spans, tree) if s.start_ns < end_ns]
     for inference in heard[:-1]:
@@ -198,18 +199,18 @@ def _first_audio(synthesis: SpanRecord, tree: SpanTree, end_ns: int) -> _Claim:
         start_ns, stop_ns = asked
     else:
         # A request for several segments reports its last one; the node reports the first.
-        node = tree.enclosing(synthesis, names.SPAN_TTS_NODE)
-        ttfb = node.number(names.LK_TTFB) if node else None
+        node = tree.enclosing(synthesis, semconv.SPAN_TTS_NODE)
+        ttfb = node.number(semconv.LK_TTFB) if node else None
         if ttfb is not None:
             start_ns, stop_ns = end_ns - int(ttfb * NS_PER_S), end_ns
     return _Claim(Stage.TTS, start_ns, stop_ns, synthesis)
 
 
 def _first_token_ns(inference: SpanRecord, tree: SpanTree) -> int:
-    node = tree.enclosing(inference, names.SPAN_LLM_NODE)
-    ttft = inference.number(names.GEN_AI_TIME_TO_FIRST_CHUNK)
+    node = tree.enclosing(inference, semconv.SPAN_LLM_NODE)
+    ttft = inference.number(semconv.GEN_AI_TIME_TO_FIRST_CHUNK)
     if ttft is None and node:
-        ttft = node.number(names.LK_TTFT)
+        ttft = node.number(semconv.LK_TTFT)
     if ttft is None:
         return inference.stop_ns
     return min(inference.start_ns + int(ttft * NS_PER_S), inference.stop_ns)

@@ -17,9 +17,8 @@ from bisect import bisect_left
 
 from opentelemetry.trace import SpanContext
 
-from ...semconv import M_TELEMETRY_DROPPED, SIGNAL_METRICS, Metric
+from ...semconv import M_TELEMETRY_DROPPED, REASON_INVALID, SIGNAL_METRICS, Metric
 from ..wire import limits
-from ..wire.frames import REASON_INVALID
 from ..wire.rows import (
     Distribution,
     Exemplar,

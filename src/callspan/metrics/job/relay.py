@@ -24,8 +24,8 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final, NamedTuple
 
 from ...diagnostics.guard import guarded
-from ...semconv import REASON_FAILED, REASON_NOT_DELIVERED
-from ..wire.frames import REASON_INVALID, Encoder
+from ...semconv import REASON_FAILED, REASON_INVALID, REASON_NOT_DELIVERED
+from ..wire.frames import Encoder
 from ..wire.rows import Batch, Opened, Row, dropped_row
 from .reader_thread import ReaderThread, Source
 

@@ -23,6 +23,13 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from typing import Any, Final, NoReturn, TypeVar
 
+from ...semconv import (
+    REASON_GARBAGE,
+    REASON_MALFORMED,
+    REASON_OVERSIZED,
+    REASON_TRUNCATED,
+    REASON_VERSION,
+)
 from . import limits
 from .rows import (
     Attributes,
@@ -41,17 +48,6 @@ _logger = logging.getLogger("callspan")
 
 MAX_FRAME_BYTES: Final = 1 << 20
 """Longest payload that is written, and read."""
-
-REASON_GARBAGE: Final = "garbage"
-"""No frame begins here; nothing after it can be told apart either."""
-REASON_OVERSIZED: Final = "oversized"
-REASON_VERSION: Final = "version"
-"""Written by another version of this package, installed while the worker ran."""
-REASON_MALFORMED: Final = "malformed"
-REASON_TRUNCATED: Final = "truncated"
-"""The process ended within a frame."""
-REASON_INVALID: Final = "invalid"
-"""A row that no frame can carry: not a finite number, or too many or too long attributes."""
 
 _Given = TypeVar("_Given", Row, Opened, str)
 _Checked = TypeVar("_Checked")

@@ -28,8 +28,13 @@ from opentelemetry.sdk.metrics.export import (
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from ... import semconv
+from ...semconv import (
+    REASON_CONFLICT,
+    REASON_INVALID,
+    REASON_TOO_MANY,
+    REASON_TOO_MANY_CALLS,
+)
 from ..wire import limits
-from ..wire.frames import REASON_INVALID
 from ..wire.rows import (
     Attributes,
     Batch,
@@ -58,10 +63,6 @@ MAX_OPEN_CALLS: Final = 1000
 """Calls that one process may have open."""
 
 OVERFLOW: Final[Attributes] = (("otel.metric.overflow", True),)
-
-_REASON_CONFLICT: Final = "conflict"
-_REASON_TOO_MANY: Final = "too_many_metrics"
-_REASON_TOO_MANY_CALLS: Final = "too_many_calls"
 
 
 @dataclass(slots=True)
@@ -167,7 +168,7 @@ class State:
         if call.call_id in calls or len(calls) < MAX_OPEN_CALLS:
             calls[call.call_id] = call.if_lost
         else:
-            self._drop(_REASON_TOO_MANY_CALLS, f"{MAX_OPEN_CALLS} calls are open in one process")
+            self._drop(REASON_TOO_MANY_CALLS, f"{MAX_OPEN_CALLS} calls are open in one process")
 
     def _add(self, row: Row, process: Process) -> None:
         try:
@@ -182,14 +183,14 @@ class State:
             limits.check_instrument(instrument)
             if not is_own(instrument):
                 if self._metrics_of_others >= MAX_METRICS:
-                    self._drop(_REASON_TOO_MANY, f"{instrument.name} is one metric too many")
+                    self._drop(REASON_TOO_MANY, f"{instrument.name} is one metric too many")
                     return
                 self._metrics_of_others += 1
             metric = self._metrics[instrument.name] = _Metric(instrument)
         known = metric.instrument
         if instrument.kind != known.kind or instrument.unit != known.unit:
             self._drop(
-                _REASON_CONFLICT,
+                REASON_CONFLICT,
                 f"{instrument.name} was a {known.kind} in {known.unit!r} and cannot be a "
                 f"{instrument.kind} in {instrument.unit!r} too; rename one of them",
             )
