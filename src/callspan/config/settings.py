@@ -24,6 +24,8 @@ from ..call.tail_sampling import KeepRules
 from ..package import SET_ASIDE
 from . import business_variables
 
+PROMETHEUS: Final = "prometheus"
+"""In OTEL_METRICS_EXPORTER: the worker serves its metrics itself."""
 PARTS: Final = frozenset({"attributes", "stt_request", "interruptions", "flush", "span_diet"})
 """What can be left out, one by one."""
 

@@ -64,7 +64,7 @@ def patch(patches: Patches, observer: Observer) -> list[str]:
 
     def cancel_speech(wrapped: Any, speech: Any, args: Any, kwargs: Any) -> Any:
         if not speech.interrupted:
-            speech._otel_interrupted_at_ns = time.time_ns()
+            speech._callspan_interrupted_at_ns = time.time_ns()
         return wrapped(*args, **kwargs)
 
     def end_agent_turn(wrapped: Any, speech: Any, args: Any, kwargs: Any) -> Any:
@@ -75,7 +75,7 @@ def patch(patches: Patches, observer: Observer) -> list[str]:
                     _KIND_BY_SOURCE.get(
                         speech._interrupt_source, semconv.INTERRUPTION_PROGRAMMATIC
                     ),
-                    getattr(speech, "_otel_interrupted_at_ns", None),
+                    getattr(speech, "_callspan_interrupted_at_ns", None),
                 )
         return wrapped(*args, **kwargs)
 

@@ -14,15 +14,13 @@ import threading
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
-from ..config.settings import Settings
+from ..config.settings import PROMETHEUS, Settings
 from . import exporters
 from .exporters import Destination
 
 _logger = logging.getLogger("callspan")
 
 _CONNECT_TIMEOUT_S = 2.0
-_PROMETHEUS = "prometheus"
-"""Served by the worker itself: there is no exporter to load."""
 
 
 def log(
@@ -53,7 +51,8 @@ def log(
         for name in names:
             target = exporters.destination(name, signal, settings)
             try:
-                if name != _PROMETHEUS:
+                # the worker serves that itself: there is no exporter to load
+                if name != PROMETHEUS:
                     exporters.load(target, signal)
             except exporters.ExporterError as missing:
                 wrong.append(str(missing))

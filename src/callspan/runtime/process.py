@@ -27,7 +27,7 @@ from ..call.call import Call
 from ..call.events import CallEvent, Interrupted, ToolsDeclared
 from ..config import settings
 from ..config.arguments import Options
-from ..config.settings import Settings
+from ..config.settings import PROMETHEUS, Settings
 from ..diagnostics.guard import guarded
 from ..export.flush import Flush
 from ..livekit import log_content
@@ -35,13 +35,14 @@ from ..livekit import tracer as livekit_tracer
 from ..livekit.install import UnsupportedError, install
 from ..livekit.patches import Patches
 from ..metrics.job.job_metrics import JobMetrics
+from ..metrics.worker.prometheus import problems_of_multiprocess_mode
 from ..providers import logger_provider, startup, tracer_provider
 from ..providers.tracer_provider import Tracing
 from ..semconv import INTERRUPTION_BARGE_IN, KIND_TEST, SERVICE_NAME
 from ..tracing import call_trace, interruptions, summary_attributes
-from . import shutdown, tracer_wiring, worker_metrics
+from . import shutdown, tracer_wiring
 from .active_calls import Calls
-from .worker_metrics import PROMETHEUS, WorkerMetrics
+from .worker_metrics import WorkerMetrics
 
 _logger = logging.getLogger("callspan")
 
@@ -165,7 +166,7 @@ class Runtime:
             problems=[
                 *self._worker_metrics.problems,
                 *logger_provider.problems_of(self.settings),
-                *worker_metrics.problems_of_multiprocess_mode(multiprocess_dir),
+                *problems_of_multiprocess_mode(multiprocess_dir),
             ],
         )
 
@@ -339,7 +340,8 @@ class Runtime:
         self._job_metrics = JobMetrics(channel, resolved.counted_kinds, resolved.rules)
         self._calls.metrics = self._job_metrics
         if self._tracing is not None:
-            self._job_metrics.watch(self._tracing)
+            self._tracing.count_failed = self._job_metrics.spans_failed
+            self._job_metrics.watch(self._tracing.deliveries)
         self._job_metrics.take_native(set_global=self.options.set_globals)
 
     # --- delivery ------------------------------------------------------------------------------

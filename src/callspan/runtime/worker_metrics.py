@@ -14,7 +14,7 @@ from opentelemetry.sdk.resources import Resource
 
 from .. import semconv
 from ..call.declarations import Declarations
-from ..config.settings import Settings
+from ..config.settings import PROMETHEUS, Settings
 from ..diagnostics.guard import guarded
 from ..export.flush import Flush
 from ..metrics.job import native
@@ -32,8 +32,6 @@ from ..providers import exporters
 from ..providers.exporters import ExporterError
 
 _logger = logging.getLogger("callspan")
-
-PROMETHEUS = "prometheus"
 
 
 class WorkerMetrics:
@@ -153,19 +151,3 @@ class WorkerMetrics:
             self._endpoint = ScrapeEndpoint()
         except EndpointError as error:
             self.problems.append(str(error))
-
-
-def problems_of_multiprocess_mode(directory: str) -> list[str]:
-    """Say that prometheus_client's multiprocess mode does not go with this package's scrape.
-
-    Args:
-        directory: What was passed to AgentServer; the variable is looked at too.
-    """
-    directory = directory or os.environ.get("PROMETHEUS_MULTIPROC_DIR", "")
-    if not directory:
-        return []
-    return [
-        f"PROMETHEUS_MULTIPROC_DIR={directory}: an endpoint in that mode shows the files of its "
-        "processes and none of the worker's numbers; unset it, and prometheus_multiproc_dir= of "
-        "AgentServer: the worker adds its processes up by itself"
-    ]

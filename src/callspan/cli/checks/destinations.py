@@ -14,9 +14,9 @@ from urllib.request import getproxies, proxy_bypass
 
 from opentelemetry.sdk.metrics.export import AggregationTemporality
 
+from ...config.settings import PROMETHEUS
 from ...providers import exporters, presets
 from ...providers.exporters import Destination, ExporterError
-from ...runtime.worker_metrics import PROMETHEUS
 from . import langfuse, probe
 from .agent_inspection import Worker
 from .probe_results import OWN_ENDPOINT, backend_of, explain, host_and_port

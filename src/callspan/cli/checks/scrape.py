@@ -15,8 +15,9 @@ from typing import Final
 
 import psutil
 
+from ...config.settings import PROMETHEUS
 from ...metrics.worker.endpoint import HOST_VARIABLE, PORT_VARIABLE
-from ...runtime.worker_metrics import PROMETHEUS, problems_of_multiprocess_mode
+from ...metrics.worker.prometheus import problems_of_multiprocess_mode
 from .verdict import Setup, Verdict, ok, problem, split, warning
 
 _DEFAULT_HOST: Final = "localhost"

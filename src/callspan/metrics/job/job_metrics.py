@@ -6,17 +6,41 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from ... import semconv
 from ...call.call import Call
 from ...call.events import PROMPT, CallEvent, JobEnded, SessionEnded, SessionStarted
 from ...call.outcome import OutcomeRules
-from ...providers.tracer_provider import Tracing
 from ..recorder import Recorder
 from ..wire.rows import Row, own_row
 from . import native
 from .accumulator import Tally
 from .relay import Relay
+
+
+class PendingSpans(Protocol):
+    """Spans on their way to a destination."""
+
+    @property
+    def waiting(self) -> int:
+        """Those that were not sent."""
+
+    @property
+    def unanswered(self) -> int:
+        """Those that were sent, and neither taken nor refused."""
+
+
+class SpanDelivery(Protocol):
+    """Sends spans to a destination, and says what became of them."""
+
+    on_export: Callable[[str, bool, int], None] | None
+    on_change: Callable[[], None] | None
+
+    @property
+    def pending(self) -> PendingSpans:
+        """What would be lost if the process were gone now."""
 
 
 class JobMetrics:
@@ -36,7 +60,7 @@ class JobMetrics:
         self._counted_kinds = counted_kinds
         self._recorder = Recorder(self._tally, counted_kinds=counted_kinds, rules=rules)
         self._relay = Relay(channel, [self._tally])
-        self._tracing: Tracing | None = None
+        self._deliveries: Sequence[SpanDelivery] = ()
 
     def job_started(self, call: Call) -> None:
         """Have the job counted as crashed if this process ends before it does."""
@@ -73,20 +97,19 @@ class JobMetrics:
 
         self._relay.call_closed(call.id, record)
 
-    def watch(self, tracing: Tracing) -> None:
+    def watch(self, deliveries: Sequence[SpanDelivery]) -> None:
         """Count what becomes of the spans that this process sends itself.
 
         Those that a destination refuses are lost at once; the rest is known when the process
         ends, or is killed: the worker adds up what it held.
         """
-        self._tracing = tracing
-        tracing.count_failed = self._spans_failed
-        for delivery in tracing.deliveries:
+        self._deliveries = deliveries
+        for delivery in deliveries:
             delivery.on_export = self._exported
             delivery.on_change = self._relay.remind
         self._relay.at_risk = self._spans_at_risk
 
-    def _spans_failed(self, count: int) -> None:
+    def spans_failed(self, count: int) -> None:
         """Count spans that were dropped because of an error of ours."""
         self._spans_dropped(count, semconv.REASON_FAILED)
         self._relay.poke()
@@ -109,7 +132,7 @@ class JobMetrics:
         return [own_row(semconv.M_TELEMETRY_DROPPED, labels, waiting + unanswered)]
 
     def _pending(self) -> tuple[int, int]:
-        pending = [] if self._tracing is None else [d.pending for d in self._tracing.deliveries]
+        pending = [delivery.pending for delivery in self._deliveries]
         return sum(each.waiting for each in pending), sum(each.unanswered for each in pending)
 
     def _count_the_rest(self) -> None:

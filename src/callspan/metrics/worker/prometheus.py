@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
@@ -147,3 +148,19 @@ def _exemplar(one: SdkExemplar) -> Exemplar:
         one.value,
         one.time_unix_nano / 1e9,
     )
+
+
+def problems_of_multiprocess_mode(directory: str) -> list[str]:
+    """Say that prometheus_client's multiprocess mode does not go with this package's scrape.
+
+    Args:
+        directory: What was passed to AgentServer; the variable is looked at too.
+    """
+    directory = directory or os.environ.get("PROMETHEUS_MULTIPROC_DIR", "")
+    if not directory:
+        return []
+    return [
+        f"PROMETHEUS_MULTIPROC_DIR={directory}: an endpoint in that mode shows the files of its "
+        "processes and none of the worker's numbers; unset it, and prometheus_multiproc_dir= of "
+        "AgentServer: the worker adds its processes up by itself"
+    ]
