@@ -5,83 +5,107 @@
 
 from __future__ import annotations
 
-import ast
 import importlib
+import shutil
 from pathlib import Path
 
-import callspan as package
+import pytest
 
-ROOT = Path(package.__file__).parent
+import callspan
+from callspan import semconv
+from callspan.semconv import Metric
+from kit import house
+from kit.private_names import PRIVATE_NAMES
 
-# A room may import those to the right of it, and itself.
-MAY_IMPORT = {
-    "providers": {"tracing", "call", "export"},
-    "export": {"call", "tracing"},
-    "waterfall": set(),
-    "tracing": {"call"},
-    "livekit": {"call"},
-    "metrics": {"call", "providers"},
-    "pricing": {"call"},
-    "call": set(),
+ROOT = Path(callspan.__file__).parent
+NAMES = {
+    value.name if isinstance(value, Metric) else value
+    for value in vars(semconv).values()
+    if isinstance(value, str | Metric)
 }
-FLOOR = {
-    "semconv",
-    "diagnostics",
-    "config",
-    "environment_variables",
-    "version",
-    "package",
-}
-"""Modules at the root that stand below every room."""
 
 
-def _imports(path: Path) -> set[str]:
-    """Return the dotted names below the package that a module imports."""
-    names = set()
-    relative = path.relative_to(ROOT).with_suffix("")
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.level:
-            here = list(relative.parts[:-1])
-            base = here[: len(here) - (node.level - 1)]
-            stem = [*base, *(node.module.split(".") if node.module else [])]
-            names |= {".".join([*stem, alias.name]) for alias in node.names}
-    return names
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """A copy of the package, for a fault to be planted in."""
+    return Path(shutil.copytree(ROOT, tmp_path / "callspan"))
 
 
-def _modules() -> list[Path]:
-    return sorted(path for path in ROOT.rglob("*.py"))
+def plant(path: Path, line: str) -> None:
+    path.write_text(f"{path.read_text()}\n{line}\n")
 
 
-def test_rooms_import_one_way_only() -> None:
-    """No module of a room reaches into a room it may not know."""
-    wrong = []
-    for path in _modules():
-        room = path.relative_to(ROOT).parts[0]
-        if room not in MAY_IMPORT:
-            continue
-        for name in _imports(path):
-            target = name.split(".")[0]
-            if target in FLOOR or target == room or target in MAY_IMPORT[room]:
-                continue
-            wrong.append(f"{path.relative_to(ROOT)} imports {name}")
-    assert wrong == []
+def test_imports_keep_to_the_law() -> None:
+    """Every module, the root and the command included; no room is without a rule."""
+    assert house.wrong_imports(ROOT) == []
+
+
+def test_the_law_points_one_way() -> None:
+    """A room may import those that stand below it in the table: no circle can be allowed."""
+    order = list(house.MAY_IMPORT)
+    below = {room: order.index(room) for room in order}
+    ups = [
+        f"{room} imports {other}"
+        for room, others in house.MAY_IMPORT.items()
+        for other in others
+        if below[other] <= below[room]
+    ]
+    assert ups == []
+
+
+@pytest.mark.parametrize(
+    ("module", "line", "fault"),
+    [
+        ("call/outcome.py", "from ..tracing import call_trace", "tracing.call_trace"),
+        ("call/outcome.py", "from callspan.diagnostics.guard import guarded", "diagnostics.guard"),
+        ("cli/cost.py", "from ..runtime.process import Runtime", "runtime.process"),
+        ("instrumentor.py", "from .providers import exporters", "providers.exporters"),
+        ("metrics/wire/rows.py", "from ..worker.state import State", "metrics.worker.state"),
+        ("version.py", "import callspan.instrumentor", "instrumentor"),
+        ("attic.py", "from . import version", "version"),
+    ],
+)
+def test_a_wrong_import_is_seen(copy: Path, module: str, line: str, fault: str) -> None:
+    """Planted in a copy: a relative one, an absolute one, one of a module without a rule."""
+    (copy / module).touch()
+    plant(copy / module, line)
+    assert house.wrong_imports(copy) == [f"{module} imports {fault}"]
+
+
+def test_names_are_spelt_in_semconv_alone() -> None:
+    """A metric, an attribute, an event: whoever looks for one finds one place."""
+    assert house.names_outside_semconv(ROOT, NAMES) == []
+
+
+@pytest.mark.parametrize("name", ["agent.sessions", "lk.never_seen", "langfuse.session.id"])
+def test_a_name_outside_of_semconv_is_seen(copy: Path, name: str) -> None:
+    """Planted in a copy: a name that is known, and one that looks like a name."""
+    plant(copy / "call" / "outcome.py", f"NAME = {name!r}")
+    (seen,) = house.names_outside_semconv(copy, NAMES)
+    assert seen.startswith("call/outcome.py:")
+    assert seen.endswith(f"spells {name!r}")
+
+
+def test_private_names_of_others_have_a_contract() -> None:
+    """Those that are used are those that the contract tests look for, no more and no fewer."""
+    assert house.private_names(ROOT).keys() == PRIVATE_NAMES.keys()
+
+
+@pytest.mark.parametrize("use", ["thing._hidden", "getattr(thing, '_hidden', None)"])
+def test_a_private_name_without_a_contract_is_seen(copy: Path, use: str) -> None:
+    """Planted in a copy."""
+    plant(copy / "livekit" / "clock.py", f"def look(thing):\n    return {use}")
+    seen = house.private_names(copy)
+    assert seen.keys() - PRIVATE_NAMES.keys() == {"_hidden"}
 
 
 def test_only_one_room_imports_livekit() -> None:
     """Outside of livekit/, nothing knows livekit-agents."""
-    outside = []
-    for path in _modules():
-        if path.relative_to(ROOT).parts[0] == "livekit":
-            continue
-        for node in ast.walk(ast.parse(path.read_text())):
-            names = (
-                [alias.name for alias in node.names]
-                if isinstance(node, ast.Import)
-                else [node.module or ""]
-                if isinstance(node, ast.ImportFrom) and not node.level
-                else []
-            )
-            outside += [str(path) for name in names if name.split(".")[0] == "livekit"]
+    outside = [
+        str(path)
+        for path in house.modules(ROOT)
+        if path.relative_to(ROOT).parts[0] != "livekit" and "livekit" in house.foreign_imports(path)
+    ]
     assert outside == []
 
 
@@ -89,37 +113,33 @@ def test_the_record_of_a_call_knows_no_telemetry() -> None:
     """The call room imports neither OpenTelemetry nor livekit nor a clock."""
     foreign = {"opentelemetry", "livekit", "time", "datetime"}
     for path in (ROOT / "call").glob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
-            names = (
-                [alias.name for alias in node.names]
-                if isinstance(node, ast.Import)
-                else [node.module or ""]
-                if isinstance(node, ast.ImportFrom) and not node.level
-                else []
-            )
-            assert not foreign & {name.split(".")[0] for name in names}, path
+        assert not foreign & house.foreign_imports(path), path
 
 
 def test_public_surface() -> None:
     """What the package root offers is this and nothing else."""
-    assert package.__all__ == [
+    assert callspan.__all__ == [
         "LiveKitAgentsInstrumentor",
         "__version__",
         "business",
         "instrument",
     ]
-    importlib.import_module(f"{package.__name__}.business")
-    for name in package.__all__:
-        assert getattr(package, name) is not None
+    importlib.import_module("callspan.business")
+    for name in callspan.__all__:
+        assert getattr(callspan, name) is not None
 
 
 def test_modules_stay_short() -> None:
     """A module past 400 lines is two things."""
-    long = {str(p): n for p in _modules() if (n := len(p.read_text().splitlines())) > 400}
+    long = {
+        str(path): count
+        for path in house.modules(ROOT)
+        if (count := len(path.read_text().splitlines())) > 400
+    }
     assert long == {}
 
 
 def test_every_file_names_its_licence() -> None:
     """Each module starts with the two licence lines."""
-    for path in _modules():
+    for path in house.modules(ROOT):
         assert "SPDX-License-Identifier: Apache-2.0" in path.read_text().split("\n", 2)[1], path
