@@ -27,7 +27,7 @@ CALLSPAN_COUNTED_KINDS: Final = "CALLSPAN_COUNTED_KINDS"
 """Kinds of calls that count: any of ``production,simulation,console``. Default: ``production``."""
 
 CALLSPAN_DISABLED_PARTS: Final = "CALLSPAN_DISABLED_PARTS"
-"""Parts to leave out: any of ``attributes,stt_request,interruptions,flush,span_diet``.
+"""Parts to leave out: any of ``attributes,stt_request,interruptions,flush,span_filter``.
 
 Default: none.
 """

@@ -9,5 +9,5 @@ _supports_metrics = True
 
 _semconv_status = "development"
 
-SET_ASIDE = "_CALLSPAN_ORIGINAL_METRICS_EXPORTER"
+ORIGINAL_METRICS_EXPORTER = "_CALLSPAN_ORIGINAL_METRICS_EXPORTER"
 """Variable with what OTEL_METRICS_EXPORTER was before ``config.auto_instrument`` changed it."""

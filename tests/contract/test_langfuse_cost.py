@@ -154,7 +154,7 @@ _CASES: dict[str, tuple[tuple[str, ...], dict[str, Any], dict[str, str]]] = {
     "all spans, at hang-up": (
         ("spoken_turn", "failing_tool", "realtime_barge_in", "late_usage"),
         PRICES,
-        {f"{OURS}_DISABLED_PARTS": "span_diet", f"{OURS}_KEEP_CALLS": "ratio=1"},
+        {f"{OURS}_DISABLED_PARTS": "span_filter", f"{OURS}_KEEP_CALLS": "ratio=1"},
     ),
 }
 

@@ -34,7 +34,7 @@ from callspan import LiveKitAgentsInstrumentor
 from callspan.export import langfuse
 from callspan.export.content_filter import without_content
 from callspan.export.delivery import DeliveringSpanProcessor
-from callspan.export.span_filter import SpanDiet
+from callspan.export.span_filter import SpanFilter
 from integration.agents.run import SAID, Run, run_agent
 from integration.behaviours import scenarios
 from integration.behaviours.parts import Environment
@@ -232,7 +232,7 @@ class Played:
         )
 
 
-async def play(scenario: Scenario, *, content: bool = False, diet: bool = True) -> Played:
+async def play(scenario: Scenario, *, content: bool = False, span_filter: bool = True) -> Played:
     """Play a scenario with Langfuse beside a plain exporter, in batches of one span."""
     native, sent = InMemorySpanExporter(), InMemorySpanExporter()
     resource = Resource({"deployment.environment.name": "Staging", "service.version": "1.2.3"})
@@ -243,7 +243,7 @@ async def play(scenario: Scenario, *, content: bool = False, diet: bool = True) 
         sent,
         "langfuse",
         mapped if content else lambda span: mapped(without_content(span)),
-        SpanDiet() if diet else None,
+        SpanFilter() if span_filter else None,
     )
     provider.add_span_processor(delivery)
     instrumentor = LiveKitAgentsInstrumentor()
@@ -334,10 +334,10 @@ async def test_a_spoken_turn_is_its_turns_and_its_requests() -> None:
     ],
     ids=lambda scenario: scenario.__name__,
 )
-@pytest.mark.parametrize("diet", [True, False], ids=["diet", "all"])
-async def test_totals_are_what_the_models_reported(scenario: Scenario, diet: bool) -> None:
+@pytest.mark.parametrize("span_filter", [True, False], ids=["filtered", "all"])
+async def test_totals_are_what_the_models_reported(scenario: Scenario, span_filter: bool) -> None:
     """Neither doubled nor zero; no generation without usage; nothing left to be estimated."""
-    played = await play(scenario, diet=diet)
+    played = await play(scenario, span_filter=span_filter)
 
     taken = played.reported("lk.llm_metrics", "prompt_tokens", "completion_tokens")
     taken += played.reported("lk.realtime_model_metrics", "input_tokens", "output_tokens")
@@ -442,7 +442,7 @@ def run(request: pytest.FixtureRequest, stand_in: StandIn) -> Run:
 
 
 def test_a_call_of_a_worker_arrives_by_variables_only(run: Run, stand_in: StandIn) -> None:
-    """Langfuse gets one trace on its diet, the other destination the whole of it."""
+    """Langfuse gets one trace, filtered, the other destination the whole of it."""
     assert run.calls_ended == 1
     assert stand_in.refused == []
     observations = [read(span) for span in stand_in.spans]

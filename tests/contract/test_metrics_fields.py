@@ -19,12 +19,12 @@ from pydantic import BaseModel
 
 from callspan import semconv
 from callspan.livekit import metric_fields, session_listener
-from callspan.livekit.metric_fields import HOMES, Home
+from callspan.livekit.metric_fields import FIELD_MAPPINGS, Home
 
 CLASSES: tuple[type[BaseModel], ...] = typing.get_args(base.AgentMetrics)
 ALL_HOMES = [
     pytest.param(home, id=f"{name}.{path}")
-    for name, fields in HOMES.items()
+    for name, fields in FIELD_MAPPINGS.items()
     for path, home in fields.items()
 ]
 
@@ -47,12 +47,12 @@ def paths_of(model: type[BaseModel]) -> Iterator[str]:
 @pytest.mark.parametrize("model", CLASSES)
 def test_every_field_has_a_home(model: type[BaseModel]) -> None:
     """A new field, or a field that is gone, is a row of the table to write or to take out."""
-    assert set(HOMES[model.__name__]) == set(paths_of(model))
+    assert set(FIELD_MAPPINGS[model.__name__]) == set(paths_of(model))
 
 
 def test_there_are_no_homes_for_nobody() -> None:
     """A class that is gone has no rows."""
-    assert set(HOMES) == {model.__name__ for model in CLASSES}
+    assert set(FIELD_MAPPINGS) == {model.__name__ for model in CLASSES}
 
 
 @pytest.mark.parametrize("home", ALL_HOMES)

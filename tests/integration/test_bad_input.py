@@ -59,7 +59,7 @@ def _assert_said_once(run: Run, *parts: str) -> None:
         "CALLSPAN_FLUSH_TIMEOUT=soon: not a number of seconds above 0 "
         "and up to 8, 2 is used; write for example 2",
         "CALLSPAN_DISABLED_PARTS=flushh: no such part, it is passed "
-        "over; use any of attributes, flush, interruptions, span_diet, stt_request",
+        "over; use any of attributes, flush, interruptions, span_filter, stt_request",
         "OTEL_TRACES_EXPORTER=otpl: no exporter of that name is installed, it is left out; use "
         "any of console, grafana_cloud, langfuse, waterfall, none, otlp, otlp_proto_grpc, "
         "otlp_proto_http",
@@ -318,7 +318,7 @@ def test_livekit_that_is_too_old_for_the_command(tmp_path: Path) -> None:
             {"disabled_parts": ["flushh"]},
             ValueError,
             "disabled_parts=['flushh']: no such part; use any of attributes, flush, "
-            "interruptions, span_diet, stt_request",
+            "interruptions, span_filter, stt_request",
         ),
         (
             {"disabled_parts": "flush"},

@@ -17,26 +17,26 @@ from faults.campaign import WorkerRun, run_worker
 from integration.scrape import attributes
 
 DROPPING = (
-    "providers.delivery:DeliveringSpanProcessor.on_end",
-    "tracing.content:without_content",
+    "export.delivery:DeliveringSpanProcessor.on_end",
+    "export.content_filter:without_content",
 )
 """Without these no span is sent: each that is made is counted as dropped."""
 POINTS = (
     *DROPPING,
     "instrumentor:_enter_job_process",
-    "livekit.call_events:CallEvents._on_tools",
-    "livekit.call_events:_Session.watching_tools.<locals>.on_completed",
+    "livekit.session_listener:CallEvents._on_tools",
+    "livekit.session_listener:_Session.watching_tools.<locals>.on_completed",
     "livekit.job:_noting_failure.<locals>.note",
     "livekit.job:patch.<locals>.run_job_task",
     "livekit.session:patch.<locals>.cancel_speech",
     "livekit.session:patch.<locals>.on_stt_event",
-    "providers.delivery:DeliveringSpanProcessor.on_start",
-    "providers.held:HeldSpans.add",
-    "tracing.processor:EnrichingSpanProcessor.on_end",
-    "tracing.span_diet:SpanDiet.started",
-    "worker.repair:FittingBounds._create_aggregation",
-    "worker.repair:_NotPerCall.__contains__",
-    "worker.repair:unit_of",
+    "export.delivery:DeliveringSpanProcessor.on_start",
+    "export.span_buffer:SpanBuffer.add",
+    "tracing.enrichment:EnrichingSpanProcessor.on_end",
+    "export.span_filter:SpanFilter.started",
+    "metrics.job.repair:FittingBounds._create_aggregation",
+    "metrics.job.repair:_NotPerCall.__contains__",
+    "metrics.job.repair:unit_of",
 )
 
 

@@ -65,7 +65,7 @@ class _Call:
     def turn(self, latency_s: float) -> None:
         began = time.perf_counter()
         self._latency.record(latency_s, _AGENT)
-        self.relay.poke()
+        self.relay.send_now()
         self._note(began)
 
     def end(self) -> None:

@@ -20,7 +20,7 @@ from opentelemetry.sdk.resources import Resource
 from prometheus_client import CollectorRegistry
 
 from callspan import semconv
-from callspan.metrics.job.accumulator import Tally
+from callspan.metrics.job.accumulator import DeltaAccumulator
 from callspan.metrics.wire.rows import Batch
 from callspan.metrics.worker.endpoint import ScrapeEndpoint
 from callspan.metrics.worker.naming import family_name
@@ -139,7 +139,7 @@ def exact(values: Sequence[float], rank: float) -> float:
 @pytest.fixture(scope="module")
 def readings(programs: Programs, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Readings]:
     """All populations recorded as a job records them, served as a worker serves them."""
-    tally = Tally()
+    tally = DeltaAccumulator()
     for metric in (BEFORE, *(promise.metric for promise in PROMISES)):
         of_all = metric in (LATENCY.metric, TOOLS.metric)
         populations = POPULATIONS if of_all else REALISTIC

@@ -30,7 +30,7 @@ from callspan.call.events import (
 )
 from callspan.call.outcome import OutcomeRules
 from callspan.diagnostics import guard
-from callspan.metrics.job.accumulator import Tally
+from callspan.metrics.job.accumulator import DeltaAccumulator
 from callspan.metrics.recorder import Recorder
 from callspan.tracing import call_trace
 from callspan.tracing.call_trace import CallTrace
@@ -43,7 +43,7 @@ class Line:
     """A call that is on, and what is measured of it."""
 
     trace: CallTrace
-    tally: Tally = field(default_factory=Tally)
+    tally: DeltaAccumulator = field(default_factory=DeltaAccumulator)
     events: list[CallEvent] = field(default_factory=list)
 
     def __post_init__(self) -> None:

@@ -27,9 +27,9 @@ from callspan.call.call import Call
 from callspan.call.declarations import Declarations
 from callspan.call.events import CallEvent
 from callspan.call.outcome import OutcomeRules
-from callspan.call.summary_builder import Journal
+from callspan.call.summary_builder import SummaryBuilder
 from callspan.diagnostics import guard
-from callspan.metrics.job.accumulator import Tally
+from callspan.metrics.job.accumulator import DeltaAccumulator
 from callspan.metrics.recorder import Recorder
 from callspan.metrics.wire.frames import Decoder, Encoder
 from callspan.metrics.wire.rows import Batch
@@ -147,9 +147,9 @@ def line(monkeypatch: pytest.MonkeyPatch) -> Iterator[CallTrace]:
     otel_context.detach(token)
 
 
-def _measured(trace: CallTrace) -> Tally:
+def _measured(trace: CallTrace) -> DeltaAccumulator:
     """Have a call measured, as a job process has."""
-    tally = Tally()
+    tally = DeltaAccumulator()
     recorder = Recorder(tally, rules=trace.rules)
 
     def tell(event: CallEvent) -> None:
@@ -159,7 +159,7 @@ def _measured(trace: CallTrace) -> Tally:
     return tally
 
 
-def _at_worker(tally: Tally) -> dict[tuple[str, ...], Any]:
+def _at_worker(tally: DeltaAccumulator) -> dict[tuple[str, ...], Any]:
     """Return what a worker holds of a tally, over the real way there, agents' names apart."""
     encoder, decoder, state = Encoder(), Decoder(), State()
     for frame in encoder.encode(Batch(tuple(tally.take()))):
@@ -233,7 +233,7 @@ def exported(span: ReadableSpan) -> list[Any]:
     return list(resource.scope_spans[0].spans[0].attributes)
 
 
-def _stays_usable(trace: CallTrace, tally: Tally) -> bool:
+def _stays_usable(trace: CallTrace, tally: DeltaAccumulator) -> bool:
     """Tell whether the call's metrics, spans and summary are still to be had."""
     exporter = InMemorySpanExporter()
     provider = TracerProvider(shutdown_on_exit=False)
@@ -245,7 +245,9 @@ def _stays_usable(trace: CallTrace, tally: Tally) -> bool:
     [span] = exporter.get_finished_spans()
     assert len(exported(span)) == len(span.attributes or {})
     outcome, labels = trace.rules.outcome_of(trace.call), trace.rules.labels_of(trace.call)
-    summary = Journal(trace.call, content=True).summary(trace_id="", outcome=outcome, labels=labels)
+    summary = SummaryBuilder(trace.call, content=True).summary(
+        trace_id="", outcome=outcome, labels=labels
+    )
     json.dumps(summary.to_dict(), ensure_ascii=False).encode()
     encoder = Encoder()
     list(encoder.encode(Batch(tuple(tally.take()))))

@@ -10,7 +10,7 @@ import socket
 import pytest
 
 from callspan.config.auto_instrument import set_aside
-from callspan.package import SET_ASIDE
+from callspan.package import ORIGINAL_METRICS_EXPORTER
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def test_a_scrape_whose_port_is_taken_is_set_aside(exporters: str, left: str, ta
     }
     set_aside(environ)
     assert environ["OTEL_METRICS_EXPORTER"] == left
-    assert environ[SET_ASIDE] == exporters
+    assert environ[ORIGINAL_METRICS_EXPORTER] == exporters
 
 
 @pytest.mark.parametrize("exporters", ["langfuse", "prometheus,langfuse"])
@@ -41,7 +41,7 @@ def test_an_exporter_of_metrics_that_does_not_exist_is_set_aside(exporters: str)
     environ = {"OTEL_METRICS_EXPORTER": exporters, "OTEL_EXPORTER_PROMETHEUS_PORT": "0"}
     set_aside(environ)
     assert environ["OTEL_METRICS_EXPORTER"] == "none"
-    assert environ[SET_ASIDE] == exporters
+    assert environ[ORIGINAL_METRICS_EXPORTER] == exporters
 
 
 @pytest.mark.parametrize("exporters", ["otlp", "", "none"])

@@ -17,7 +17,7 @@ from opentelemetry.sdk.resources import Resource
 from callspan import semconv
 from callspan.config.settings import Settings
 from callspan.metrics.wire.rows import own_row
-from callspan.metrics.worker.push import Push
+from callspan.metrics.worker.push import MetricPusher
 from callspan.metrics.worker.state import State
 from callspan.providers import exporters
 from callspan.providers.deadline_session import DeadlineSession
@@ -130,7 +130,7 @@ def test_a_push_of_metrics_goes_on_after_a_receiver_that_drips(
     monkeypatch.setattr(exporter, "export", note)
     state = State()
     state.add(own_row(semconv.M_JOBS, {"agent_name": "a", "status": "done"}))
-    push = Push(state, Resource.get_empty(), exporter, "otlp")
+    push = MetricPusher(state, Resource.get_empty(), exporter, "otlp")
 
     assert arrived.wait(30)
     assert push.close(30)

@@ -21,7 +21,7 @@ from callspan.config import settings
 from callspan.export.content_filter import without_content
 from callspan.export.delivery import DeliveringSpanProcessor
 from callspan.export.flush import Flush
-from callspan.export.span_filter import SpanDiet
+from callspan.export.span_filter import SpanFilter
 from callspan.providers.tracer_provider import Tracing
 from callspan.runtime import shutdown
 from callspan.tracing.call_trace import CallTrace
@@ -287,7 +287,7 @@ def test_a_span_whose_content_cannot_be_taken_off_is_not_sent(
     assert failing.failures == 1
 
 
-class _FailingDiet(SpanDiet):
+class _FailingFilter(SpanFilter):
     def __init__(self, at: str) -> None:
         super().__init__()
         self._at = at
@@ -305,7 +305,7 @@ class _FailingDiet(SpanDiet):
 def test_an_error_at_a_span_s_start_or_end_is_seen_by_no_caller(at: str, sent: int) -> None:
     """One at its end loses the span, which is counted; one at its start does not."""
     backend = _Backend()
-    failing = _Failing(backend, diet=_FailingDiet(at))
+    failing = _Failing(backend, span_filter=_FailingFilter(at))
     failing.provider.get_tracer("t").start_span("span").end()
     failing.delivery.force_flush()
     assert len(backend.names) == sent

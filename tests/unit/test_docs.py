@@ -12,7 +12,7 @@ import pytest
 
 from callspan import semconv
 from callspan.livekit import metric_fields
-from callspan.livekit.metric_fields import HOMES, Home
+from callspan.livekit.metric_fields import FIELD_MAPPINGS, Home
 from callspan.metrics.worker.naming import family_name
 from callspan.semconv import Metric
 
@@ -66,7 +66,7 @@ def glance_table() -> str:
 def fields_table() -> str:
     """The table of the homes of LiveKit's metrics fields."""
     rows = ["| field | where it goes |", "|---|---|"]
-    for name, fields in HOMES.items():
+    for name, fields in FIELD_MAPPINGS.items():
         component = metric_fields._COMPONENTS[name]
         for path, home in fields.items():
             rows.append(f"| `{name}.{path}` | {'; '.join(places(home, component))} |")
@@ -107,7 +107,7 @@ def table_on_page(title: str) -> str:
     ("title", "table"),
     [
         ("table of metrics: from semconv.METRICS", metrics_table()),
-        ("table of fields: from livekit.metric_fields.HOMES", fields_table()),
+        ("table of fields: from livekit.metric_fields.FIELD_MAPPINGS", fields_table()),
         ("metrics at a glance: from semconv.METRICS", glance_table()),
     ],
     ids=["metrics", "fields", "glance"],

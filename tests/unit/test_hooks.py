@@ -23,14 +23,14 @@ from callspan.call.summary import (
     Tool,
     Turn,
 )
-from callspan.call.summary_builder import Journal
+from callspan.call.summary_builder import SummaryBuilder
 from callspan.runtime import hook_runner
 from callspan.runtime.hook_runner import CallHooks
 
 START = CallStart("job", "", "receptionist", "production", 1.0)
 TURN = Turn("job", 0, "agent", 1.0)
 TOOL = Tool("job", 0, "book", "success", 2.0)
-END: CallSummary = Journal(Call("job"), content=False).summary(
+END: CallSummary = SummaryBuilder(Call("job"), content=False).summary(
     trace_id="", outcome="completed", labels={}
 )
 

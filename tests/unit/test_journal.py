@@ -14,8 +14,8 @@ from callspan.call.events import (
     FirstResponse,
     HandedOff,
     Interrupted,
+    MessageAdded,
     ModelUsed,
-    Said,
     SpeechEnded,
     ToolFinished,
     TurnAnswered,
@@ -33,19 +33,19 @@ from callspan.call.summary import (
     Turn,
     Unpriced,
 )
-from callspan.call.summary_builder import Journal
+from callspan.call.summary_builder import SummaryBuilder
 from callspan.semconv import Usage
 
 USER = {"end_of_turn_delay": 0.5, "transcription_delay": 0.2, "stopped_speaking_at": 10.0}
 AGENT = {"llm_node_ttft": 0.25, "tts_node_ttfb": 0.125, "started_speaking_at": 11.0}
 
 
-def user(text: str = "Hello?", **timings: float) -> Said:
-    return Said("user", text, False, timings)
+def user(text: str = "Hello?", **timings: float) -> MessageAdded:
+    return MessageAdded("user", text, False, timings)
 
 
-def agent(text: str = "Yes.", *, interrupted: bool = False, **timings: float) -> Said:
-    return Said("agent", text, interrupted, timings)
+def agent(text: str = "Yes.", *, interrupted: bool = False, **timings: float) -> MessageAdded:
+    return MessageAdded("agent", text, interrupted, timings)
 
 
 @pytest.fixture
@@ -61,29 +61,29 @@ def call() -> Call:
 
 
 @pytest.fixture
-def journal(call: Call) -> Journal:
-    return Journal(call, content=True)
+def journal(call: Call) -> SummaryBuilder:
+    return SummaryBuilder(call, content=True)
 
 
-def summarised(journal: Journal) -> CallSummary:
+def summarised(journal: SummaryBuilder) -> CallSummary:
     return journal.summary(trace_id="ab" * 16, outcome="completed", labels={"intent": "billing"})
 
 
-def turns(journal: Journal, *events: CallEvent) -> list[Turn]:
+def turns(journal: SummaryBuilder, *events: CallEvent) -> list[Turn]:
     """Return the turns that come of events, one second after each other."""
     told = [each for at, event in enumerate(events) for each in journal.take(event, float(at))]
     assert tuple(told) == summarised(journal).turns
     return [each for each in told if isinstance(each, Turn)]
 
 
-def test_a_call_starts_when_its_session_did(call: Call, journal: Journal) -> None:
+def test_a_call_starts_when_its_session_did(call: Call, journal: SummaryBuilder) -> None:
     """The instant of the record is the fallback where nobody noted the session's start yet."""
     assert journal.start("", 2.0) == CallStart("job", "", "receptionist", "production", 1.0)
     call.started_at = None
     assert journal.start("", 2.0).started_at == 2.0
 
 
-def test_a_measured_latency_is_the_answers(journal: Journal) -> None:
+def test_a_measured_latency_is_the_answers(journal: SummaryBuilder) -> None:
     """It is on the first turn of the agent that follows, with its stages."""
     greeting, question, answer, more = turns(
         journal,
@@ -119,7 +119,7 @@ def test_a_measured_latency_is_the_answers(journal: Journal) -> None:
     assert more.latency_source is None
 
 
-def test_what_livekit_did_not_measure_is_summed_and_marked(journal: Journal) -> None:
+def test_what_livekit_did_not_measure_is_summed_and_marked(journal: SummaryBuilder) -> None:
     """End of turn, first token and first audio; once, on the turn that answers."""
     _, answer, more = turns(journal, user(**USER), agent(**AGENT), agent(**AGENT))
     assert answer.latency_s == 0.5 + 0.25 + 0.125
@@ -129,7 +129,7 @@ def test_what_livekit_did_not_measure_is_summed_and_marked(journal: Journal) -> 
 
 
 @pytest.mark.parametrize("missing", ["end_of_turn_delay", "llm_node_ttft", "tts_node_ttfb"])
-def test_a_sum_with_a_part_missing_is_no_latency(journal: Journal, missing: str) -> None:
+def test_a_sum_with_a_part_missing_is_no_latency(journal: SummaryBuilder, missing: str) -> None:
     """A smaller number would pass for a faster answer."""
     _, answer = turns(
         journal,
@@ -141,19 +141,19 @@ def test_a_sum_with_a_part_missing_is_no_latency(journal: Journal, missing: str)
 
 
 @pytest.mark.parametrize("latency_s", [-0.1, 60.1])
-def test_a_suspect_latency_is_none_here_either(journal: Journal, latency_s: float) -> None:
+def test_a_suspect_latency_is_none_here_either(journal: SummaryBuilder, latency_s: float) -> None:
     """As the metric keeps it out; nor is it replaced by a sum."""
     _, answer = turns(journal, user(**USER), TurnAnswered(latency_s, {}), agent(**AGENT))
     assert answer.latency_s is None
 
 
-def test_a_sum_that_cannot_be_is_no_latency(journal: Journal) -> None:
+def test_a_sum_that_cannot_be_is_no_latency(journal: SummaryBuilder) -> None:
     """LiveKit's delays are differences of two times of day."""
     _, answer = turns(journal, user(**{**USER, "end_of_turn_delay": 3600.5}), agent(**AGENT))
     assert (answer.latency_s, answer.latency_source) == (None, None)
 
 
-def test_an_answer_that_was_cut_off_at_once_is_a_turn(journal: Journal) -> None:
+def test_an_answer_that_was_cut_off_at_once_is_a_turn(journal: SummaryBuilder) -> None:
     """Its latency is in the metric."""
     _, cut, again = turns(journal, user(), TurnAnswered(0.5, {"other": 0.5}), user("No, wait."))
     assert (cut.speaker, cut.index, cut.interrupted, cut.text) == ("agent", 1, True, "")
@@ -166,7 +166,7 @@ def test_an_answer_that_was_cut_off_at_once_is_a_turn(journal: Journal) -> None:
     assert journal.end(9.0) == []
 
 
-def test_a_tool_is_complete_when_it_ends(journal: Journal) -> None:
+def test_a_tool_is_complete_when_it_ends(journal: SummaryBuilder) -> None:
     """With the turn that it was called in."""
     journal.take(user(), 1.0)
     event = ToolFinished("book", "success", 0.5, call_id="c1", arguments="{}", output="booked")
@@ -177,14 +177,14 @@ def test_a_tool_is_complete_when_it_ends(journal: Journal) -> None:
 
 def test_without_content_no_word_is_kept(call: Call) -> None:
     """Neither what was said, nor what tools were given and gave back."""
-    journal = Journal(call, content=False)
+    journal = SummaryBuilder(call, content=False)
     journal.take(user("Marmaduke"), 1.0)
     journal.take(ToolFinished("book", "error", arguments="Marmaduke", output="Marmaduke"), 2.0)
     assert "Marmaduke" not in summarised(journal).to_json()
     assert summarised(journal).turns[0].text is None
 
 
-def test_the_summary_of_a_call(call: Call, journal: Journal) -> None:
+def test_the_summary_of_a_call(call: Call, journal: SummaryBuilder) -> None:
     """All that there is to say of it."""
     for event in (
         FirstResponse(0.5),
@@ -249,7 +249,7 @@ def test_the_summary_of_a_call(call: Call, journal: Journal) -> None:
     )
 
 
-def test_a_cost_that_is_not_known_is_none(call: Call, journal: Journal) -> None:
+def test_a_cost_that_is_not_known_is_none(call: Call, journal: SummaryBuilder) -> None:
     """A zero would be a price."""
     call.costs.unpriced["tts", "acme", ""] = 2
     assert summarised(journal).cost_dollars is None

@@ -13,9 +13,9 @@ from opentelemetry.sdk.trace import ReadableSpan
 from callspan import environment_variables
 from callspan.call.call import Call
 from callspan.call.events import TurnAnswered
-from callspan.call.tail_sampling import KeepRules
+from callspan.call.tail_sampling import TailSamplingRules
 from callspan.config import settings
-from callspan.export.span_buffer import HeldSpans
+from callspan.export.span_buffer import SpanBuffer
 from callspan.runtime.active_calls import Calls
 
 HALF = 1 << 63
@@ -52,7 +52,7 @@ def test_a_latency_that_cannot_be_makes_no_call_slow() -> None:
 def test_a_call_is_kept_by_what_became_of_it(
     text: str, call: Call, outcome: str, trace_id: int, kept: bool
 ) -> None:
-    assert KeepRules.parse(text).keeps(call, outcome, trace_id) is kept
+    assert TailSamplingRules.parse(text).keeps(call, outcome, trace_id) is kept
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ class Sent:
 
     def __init__(self, *, most: int = 100) -> None:
         self.names: list[str] = []
-        self.held = HeldSpans(lambda span: self.names.append(span.name), most=most)
+        self.held = SpanBuffer(lambda span: self.names.append(span.name), most=most)
 
     def add(self, trace_id: int, names: Iterable[str]) -> None:
         for name in names:

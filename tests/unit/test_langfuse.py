@@ -26,7 +26,7 @@ from opentelemetry.trace import NonRecordingSpan, SpanContext, Status, StatusCod
 from callspan import semconv
 from callspan.export import langfuse
 from callspan.export.delivery import DeliveringSpanProcessor
-from callspan.export.span_filter import SpanDiet
+from callspan.export.span_filter import SpanFilter
 
 LIVEKIT = semconv.LIVEKIT_SCOPE_NAME
 CALL = {"session.id": "AJ_1", "agent.name": "receptionist", "agent.call.kind": "production"}
@@ -349,7 +349,7 @@ def test_every_part_of_usage_is_on_the_page() -> None:
     assert [part for part in parts if f"`{part}`" not in page] == []
 
 
-# --- diet --------------------------------------------------------------------------------------
+# --- span filter ----------------------------------------------------------------------------------
 
 
 class _Sent(SpanExporter):
@@ -374,7 +374,7 @@ class _Sent(SpanExporter):
 
 def _on_a_diet(sent: _Sent) -> tuple[TracerProvider, DeliveringSpanProcessor]:
     provider = TracerProvider(shutdown_on_exit=False)
-    delivery = DeliveringSpanProcessor(sent, "langfuse", lambda span: span, SpanDiet())
+    delivery = DeliveringSpanProcessor(sent, "langfuse", lambda span: span, SpanFilter())
     provider.add_span_processor(delivery)
     return provider, delivery
 
@@ -456,10 +456,10 @@ def test_what_is_refused_is_missing_and_what_is_left_out_is_not() -> None:
 
 def test_a_long_life_holds_nothing_of_what_has_passed() -> None:
     """What is noted of a span goes with it."""
-    diet = SpanDiet()
+    span_filter = SpanFilter()
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(
-        DeliveringSpanProcessor(_Sent(), "langfuse", lambda span: span, diet)
+        DeliveringSpanProcessor(_Sent(), "langfuse", lambda span: span, span_filter)
     )
     tracer = provider.get_tracer(LIVEKIT)
     for _ in range(100):
@@ -469,5 +469,5 @@ def test_a_long_life_holds_nothing_of_what_has_passed() -> None:
         ):
             tracer.start_span("llm_request").end()
     gc.collect()
-    assert len(diet._ancestors) == 0
-    assert diet._adopted == {}
+    assert len(span_filter._ancestors) == 0
+    assert span_filter._adopted == {}

@@ -21,7 +21,7 @@ from opentelemetry.util.types import Attributes
 from callspan import semconv
 from callspan.export import langfuse, langfuse_cost
 from callspan.export.delivery import DeliveringSpanProcessor
-from callspan.export.span_filter import SpanDiet
+from callspan.export.span_filter import SpanFilter
 
 COST = "agent.cost.dollars"
 USED = {
@@ -59,7 +59,7 @@ class Langfuse:
     def __init__(self) -> None:
         self._sent = InMemorySpanExporter()
         self.delivery = DeliveringSpanProcessor(
-            self._sent, "langfuse", langfuse.mapping(), SpanDiet()
+            self._sent, "langfuse", langfuse.mapping(), SpanFilter()
         )
         provider = TracerProvider(sampler=NotSent(), shutdown_on_exit=False)
         provider.add_span_processor(self.delivery)

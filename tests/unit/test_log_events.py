@@ -69,8 +69,8 @@ def test_only_a_provider_of_the_application_is_the_users() -> None:
     commands = LoggerProvider(
         Resource({"telemetry.auto.version": "0.66b1"}), shutdown_on_exit=False
     )
-    assert call_report._is_users(users)
-    assert not call_report._is_users(commands)
+    assert call_report.is_user_provider(users)
+    assert not call_report.is_user_provider(commands)
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from callspan.call.declarations import (
     Declarations,
 )
 from callspan.call.outcome import OutcomeRules
-from callspan.metrics.job.accumulator import Tally
+from callspan.metrics.job.accumulator import DeltaAccumulator
 from callspan.metrics.recorder import Recorder
 from callspan.metrics.wire.rows import Batch, delivery_rows
 from callspan.metrics.worker.state import State
@@ -34,7 +34,7 @@ BOOKINGS = Conversion("bookings", "booking")
 class Points:
     """What a worker makes of what one job process recorded."""
 
-    tally: Tally = field(default_factory=Tally)
+    tally: DeltaAccumulator = field(default_factory=DeltaAccumulator)
     state: State = field(default_factory=State)
 
     def metrics(self) -> dict[str, Any]:
@@ -287,11 +287,11 @@ ALL_EVENTS: list[events.CallEvent] = [
     ),
     events.ErrorRaised(semconv.COMPONENT_LLM, "", "APITimeoutError", recoverable=True),
     events.HandedOff("greeter", "accounts"),
-    events.Spent(semconv.COMPONENT_TTS, "openai", "tts-1", 0.003),
-    events.Spent(semconv.COMPONENT_STT, "", "", None),
+    events.CostRecorded(semconv.COMPONENT_TTS, "openai", "tts-1", 0.003),
+    events.CostRecorded(semconv.COMPONENT_STT, "", "", None),
     events.Converted("bookings", first=True, value=120.0, currency="EUR"),
     events.Converted("bookings", first=False, value=80.0, currency="EUR"),
-    events.Rated(semconv.FEEDBACK_CSAT, 4),
+    events.FeedbackGiven(semconv.FEEDBACK_CSAT, 4),
     events.SessionEnded(),
     events.JobEnded(),
 ]

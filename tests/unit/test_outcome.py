@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from callspan.call.annotations import Worth
+from callspan.call.annotations import CallAnnotations
 from callspan.call.call import Call
 from callspan.call.declarations import (
     Conversion,
@@ -50,7 +50,7 @@ def test_the_first_rule_that_applies_gives_the_outcome(first: int) -> None:
     """Each of them, while all of those below it apply as well."""
     true = {name for name, _ in APPLYING[first:]}
     tags = {"success": "lk.success", "tag": "apology", "machine": "lk.amd:machine-vm"}
-    worth = Worth(
+    worth = CallAnnotations(
         outcome="complaint" if "said" in true else "",
         conversions=["upsells", "bookings", "payments"] if "converted" in true else [],
         transferred="transferred" in true,
@@ -90,12 +90,20 @@ def test_tags(tags: set[str], outcome: str) -> None:
 @pytest.mark.parametrize(
     ("rules", "call", "outcome"),
     [
-        ({}, {"times_heard": 1}, "abandoned"),
-        ({}, {"times_heard": 2}, "completed"),
-        ({"heard_at_least": 0}, {"times_heard": 0}, "completed"),
-        ({"heard_at_least": 4}, {"times_heard": 3}, "abandoned"),
-        ({"abandoned_within_s": 15.0}, {"times_heard": 9, "closed_instant": 114.9}, "abandoned"),
-        ({"abandoned_within_s": 15.0}, {"times_heard": 9, "closed_instant": 115.0}, "completed"),
+        ({}, {"agent_speech_count": 1}, "abandoned"),
+        ({}, {"agent_speech_count": 2}, "completed"),
+        ({"heard_at_least": 0}, {"agent_speech_count": 0}, "completed"),
+        ({"heard_at_least": 4}, {"agent_speech_count": 3}, "abandoned"),
+        (
+            {"abandoned_within_s": 15.0},
+            {"agent_speech_count": 9, "closed_instant": 114.9},
+            "abandoned",
+        ),
+        (
+            {"abandoned_within_s": 15.0},
+            {"agent_speech_count": 9, "closed_instant": 115.0},
+            "completed",
+        ),
     ],
 )
 def test_thresholds_of_abandonment(
@@ -113,8 +121,8 @@ def test_thresholds_of_abandonment(
 @pytest.mark.parametrize(
     ("call", "expected"),
     [
-        (Call("1", close_reason="job_shutdown", times_heard=3), "completed"),
-        (Call("1", close_reason="user_initiated", times_heard=0), "completed"),
+        (Call("1", close_reason="job_shutdown", agent_speech_count=3), "completed"),
+        (Call("1", close_reason="user_initiated", agent_speech_count=0), "completed"),
         (Call("1", close_reason="participant_disconnected", failed=True), "error"),
         (Call("1"), "completed"),
     ],
@@ -148,7 +156,7 @@ def test_a_tag_in_free_words_is_told_apart() -> None:
 
 def test_what_the_application_said_goes_before_a_tag() -> None:
     """It knows the call as a whole."""
-    call = Call("1", worth=Worth(labels={"language": "en"}), tags=lambda: {"language:es"})
+    call = Call("1", worth=CallAnnotations(labels={"language": "en"}), tags=lambda: {"language:es"})
     assert OutcomeRules(declared=DECLARED).labels_of(call) == {"language": "en"}
 
 

@@ -353,13 +353,13 @@ def test_advice_is_an_entry_that_the_price_file_takes() -> None:
         (used(LLM, "", "", input_tokens=1), '[llm."unknown/*"]'),
         (used(LLM, "a b", 'x"y', input_tokens=1), '[llm."a-b/x\\"y"]'),
     ):
-        advice = book.advice(usage)
-        assert advice.splitlines()[0] == first
-        assert isinstance(PriceBook(tomllib.loads(advice)).price(usage), Priced)
-    assert book.advice(used(TTS, "Cartesia", "sonic-9")) == (
+        price_file_example = book.price_file_example(usage)
+        assert price_file_example.splitlines()[0] == first
+        assert isinstance(PriceBook(tomllib.loads(price_file_example)).price(usage), Priced)
+    assert book.price_file_example(used(TTS, "Cartesia", "sonic-9")) == (
         '[tts."cartesia/sonic-9"]\nper_character = 0.00003'
     )
-    assert book.advice(used(LLM, "openai", "gpt-4o", cancelled_requests=1)) == (
+    assert book.price_file_example(used(LLM, "openai", "gpt-4o", cancelled_requests=1)) == (
         "nothing to add: the provider did not report how much it charges for"
     )
 

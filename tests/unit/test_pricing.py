@@ -18,7 +18,7 @@ from opentelemetry.trace import Span
 
 from callspan import LiveKitAgentsInstrumentor, instrument
 from callspan.call.call import Call
-from callspan.call.events import ModelUsed, Spent
+from callspan.call.events import CostRecorded, ModelUsed
 from callspan.pricing import price_file
 from callspan.pricing.price_book import PriceBook, Priced
 from callspan.pricing.unpriced import name_unpriced
@@ -62,7 +62,7 @@ def test_a_request_is_paid_for_on_its_own_span(trace: CallTrace) -> None:
     """Of several in flight, the one that LiveKit wrote the same id on."""
     first, second = request_span(trace, "id-1"), request_span(trace, "id-2")
     spent = Pricing(OWN).spend(trace, llm(request_id="id-2"))
-    assert spent == Spent("llm", "acme", "large", pytest.approx(0.0028))
+    assert spent == CostRecorded("llm", "acme", "large", pytest.approx(0.0028))
     assert cost_on(first) is None
     assert cost_on(second) == pytest.approx(0.0028)
     assert trace.call.costs.by_model == {("llm", "acme", "large"): pytest.approx(0.0028)}
@@ -95,7 +95,7 @@ def test_what_has_no_price_is_counted_and_not_priced(trace: CallTrace) -> None:
     """Not at 0 and not by a guess; a call of nothing else has no cost that is known."""
     used = ModelUsed("llm", "initech", "mystery", {Usage.INPUT_TOKENS: 5.0})
     prices = Pricing(OWN)
-    assert prices.spend(trace, used) == Spent("llm", "initech", "mystery", None)
+    assert prices.spend(trace, used) == CostRecorded("llm", "initech", "mystery", None)
     prices.spend(trace, used)
     assert trace.call.costs.unpriced == {("llm", "initech", "mystery"): 2}
     assert not trace.call.costs.known
@@ -124,18 +124,22 @@ def test_flat_costs_are_due_once(trace: CallTrace) -> None:
     """By the call once, by the minute up to the last close: a session can be started again."""
     prices = Pricing(OWN)
     trace.call.closed_instant = 160.0
-    assert prices.settle(trace.call) == Spent("other", "flat", "flat", pytest.approx(0.56))
-    assert prices.settle(trace.call) is None
+    assert prices.flat_costs(trace.call) == CostRecorded(
+        "other", "flat", "flat", pytest.approx(0.56)
+    )
+    assert prices.flat_costs(trace.call) is None
     trace.call.closed_instant = 220.0
-    assert prices.settle(trace.call) == Spent("other", "flat", "flat", pytest.approx(0.06))
+    assert prices.flat_costs(trace.call) == CostRecorded(
+        "other", "flat", "flat", pytest.approx(0.06)
+    )
     assert trace.call.costs.by_component() == {"other": pytest.approx(0.62)}
-    assert Pricing({}).settle(trace.call) is None
+    assert Pricing({}).flat_costs(trace.call) is None
 
 
 def test_a_clock_that_was_set_back_costs_nothing(trace: CallTrace) -> None:
     """The caller is not paid."""
     trace.call.closed_instant = 40.0
-    assert Pricing({"flat": {"per_minute": 1}}).settle(trace.call) is None
+    assert Pricing({"flat": {"per_minute": 1}}).flat_costs(trace.call) is None
 
 
 # --- the log -----------------------------------------------------------------------------------

@@ -117,7 +117,7 @@ def test_code_overrides_the_content_variable() -> None:
         (
             {PARTS: "stt,flush"},
             f"{PARTS}=stt: no such part, it is passed over; "
-            "use any of attributes, flush, interruptions, span_diet, stt_request",
+            "use any of attributes, flush, interruptions, span_filter, stt_request",
         ),
         (
             {"OTEL_EXPORTER_OTLP_PROTOCOL": "http/json"},
@@ -163,7 +163,7 @@ def test_unknown_part_in_code_is_refused() -> None:
     with pytest.raises(
         ValueError,
         match=r"disabled_parts=\['stt'\]: no such part; "
-        "use any of attributes, flush, interruptions, span_diet, stt_request",
+        "use any of attributes, flush, interruptions, span_filter, stt_request",
     ):
         Options.of(disabled_parts=["stt"])
 

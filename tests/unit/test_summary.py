@@ -19,7 +19,7 @@ from callspan.call.summary import (
     Tool,
     Turn,
 )
-from callspan.call.summary_builder import Journal
+from callspan.call.summary_builder import SummaryBuilder
 
 TURN = Turn("job", 1, "agent", 7.0, "Grüß Gott.", stages_s={"llm_first_token": 0.5})
 TOOL = Tool("job", 1, "book", "success", 8.0, 0.5, "c1", "{}", "booked")
@@ -30,7 +30,7 @@ def a_summary() -> CallSummary:
     call = Call("job", started_at=1.0)
     call.worth.reason = "wanted a refund"
     call.worth.convert("bookings", 120.0, "EUR")
-    whole = Journal(call, content=True).summary(trace_id="", outcome="completed", labels={})
+    whole = SummaryBuilder(call, content=True).summary(trace_id="", outcome="completed", labels={})
     given = {each.name: getattr(whole, each.name) for each in fields(whole)}
     return CallSummary(**{**given, "turns": (TURN,), "tools": (TOOL,)})
 

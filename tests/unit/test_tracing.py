@@ -162,7 +162,7 @@ def test_the_root_sums_the_call_up() -> None:
     session.end()
     call = bench.call
     call.opened_instant, call.closed_instant = 100.0, 142.0
-    call.turns, call.interruptions, call.times_heard, call.dtmf_count = 3, 1, 4, 2
+    call.turns, call.interruptions, call.agent_speech_count, call.dtmf_count = 3, 1, 4, 2
     call.close_reason = "participant_disconnected"
     bench.start("job_shutdown", root).end()
     root.end()

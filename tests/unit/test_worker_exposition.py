@@ -52,7 +52,7 @@ from callspan.metrics.worker import endpoint as endpoint_module
 from callspan.metrics.worker.endpoint import EndpointError, ScrapeEndpoint
 from callspan.metrics.worker.naming import family_name, labels
 from callspan.metrics.worker.prometheus import StateCollector
-from callspan.metrics.worker.push import Push, with_instance_id
+from callspan.metrics.worker.push import MetricPusher, with_instance_id
 from callspan.metrics.worker.state import State
 from offline.receiver import OtlpReceiver
 
@@ -328,7 +328,7 @@ def test_the_state_is_pushed_on_the_interval(
     """The standard variable says how often; the last push is at the end."""
     monkeypatch.setenv("OTEL_METRIC_EXPORT_INTERVAL", "50")
     with OtlpReceiver(protocol=protocol) as receiver:
-        push = Push(
+        push = MetricPusher(
             state, with_instance_id(_RESOURCE), _exporter(protocol, receiver.endpoint), "backend"
         )
         assert receiver.wait_for(lambda it: len(it.metric_requests) >= 2, 10)
@@ -382,7 +382,7 @@ def test_the_temporality_is_what_the_standard_variable_says(
     """Deltas are taken from the one state, for each exporter by itself."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", preference)
     with OtlpReceiver() as receiver:
-        push = Push(state, _RESOURCE, _exporter("http", receiver.endpoint), "backend")
+        push = MetricPusher(state, _RESOURCE, _exporter("http", receiver.endpoint), "backend")
         push.flush()
         push.flush()
         _a_call(state)
@@ -412,9 +412,9 @@ def test_the_temporality_is_what_the_standard_variable_says(
 def test_several_at_once_say_the_same(state: State, endpoint: ScrapeEndpoint) -> None:
     """A scrape and a push are read from one state."""
     out = StringIO()
-    console = Push(state, _RESOURCE, ConsoleMetricExporter(out=out), "backend")
+    console = MetricPusher(state, _RESOURCE, ConsoleMetricExporter(out=out), "backend")
     with OtlpReceiver() as receiver:
-        push = Push(state, _RESOURCE, _exporter("http", receiver.endpoint), "backend")
+        push = MetricPusher(state, _RESOURCE, _exporter("http", receiver.endpoint), "backend")
         console.close(10)
         push.close(10)
         (request,) = receiver.metric_requests
@@ -450,7 +450,7 @@ def test_how_deliveries_go_is_known(
         }
 
     with OtlpReceiver() as receiver:
-        push = Push(state, _RESOURCE, _exporter("http", receiver.endpoint), "backend")
+        push = MetricPusher(state, _RESOURCE, _exporter("http", receiver.endpoint), "backend")
         assert gauges() == {}
         push.flush()
         delivered = gauges()
@@ -468,7 +468,7 @@ def test_how_deliveries_go_is_known(
 def test_an_end_waits_for_no_backend_longer_than_it_may(state: State) -> None:
     """A backend that never answers does not hold up the worker's shutdown."""
     with OtlpReceiver(mode="hang") as receiver:
-        push = Push(state, _RESOURCE, _exporter("http", receiver.endpoint), "backend")
+        push = MetricPusher(state, _RESOURCE, _exporter("http", receiver.endpoint), "backend")
         began = time.monotonic()
         push.close(0.5)
         assert time.monotonic() - began < 3
@@ -477,7 +477,7 @@ def test_an_end_waits_for_no_backend_longer_than_it_may(state: State) -> None:
 def test_a_state_with_nothing_in_it_is_pushed_as_such() -> None:
     """A worker without a call yet sends no series."""
     with OtlpReceiver() as receiver:
-        push = Push(State(), _RESOURCE, _exporter("http", receiver.endpoint), "backend")
+        push = MetricPusher(State(), _RESOURCE, _exporter("http", receiver.endpoint), "backend")
         push.close(10)
         assert all(not _points(request) for request in receiver.metric_requests)
 
@@ -504,7 +504,7 @@ def test_a_push_goes_on_after_an_error_of_ours(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(state, "read", fail_once)
     with OtlpReceiver() as receiver:
-        push = Push(state, _RESOURCE, _exporter("http", receiver.endpoint), "backend")
+        push = MetricPusher(state, _RESOURCE, _exporter("http", receiver.endpoint), "backend")
         assert receiver.wait_for(lambda it: bool(it.metric_requests), 30)
         push.close(10)
 

@@ -24,7 +24,7 @@ from opentelemetry.sdk.metrics.view import (
 from opentelemetry.sdk.trace import TracerProvider
 
 from callspan import semconv
-from callspan.metrics.job.accumulator import Tally
+from callspan.metrics.job.accumulator import DeltaAccumulator
 from callspan.metrics.job.reader import RowReader
 from callspan.metrics.job.relay import Relay
 from callspan.metrics.job.repair import without_per_call_attributes
@@ -141,7 +141,7 @@ def test_a_close_and_its_numbers_are_one_frame() -> None:
     (closing,) = (batch for batch in batches if batch.closed)
     assert [row.value for row in closing.rows if row.instrument.name == "s"] == [1]
     (opening,) = (batch for batch in batches if batch.opened)
-    assert opening.opened[0].if_lost == (_CRASHED,)
+    assert opening.opened[0].crash_rows == (_CRASHED,)
     assert [row.value for row in opening.rows if row.instrument == _CRASHED.instrument] == [0]
 
 
@@ -154,7 +154,7 @@ def test_a_poke_does_not_wait_for_the_interval(aggregator: Aggregator) -> None:
     began = time.monotonic()
     for _ in range(3):
         counter.add(1)
-        relay.poke()
+        relay.send_now()
     assert worker.end.recv(1)
     assert time.monotonic() - began < 2
     relay.close(10)
@@ -195,7 +195,7 @@ def test_a_worker_that_does_not_read_holds_up_nobody() -> None:
     for number in range(2000):
         began = time.perf_counter()
         counter.add(1, {"number": str(number % 50), "filler": "x" * 900})
-        relay.poke()
+        relay.send_now()
         relay.call_opened(str(number), [_CRASHED])
         slowest = max(slowest, time.perf_counter() - began)
         if number % 100 == 0:
@@ -223,7 +223,7 @@ def test_a_worker_that_is_gone_is_no_error() -> None:
     worker.end.close()
     for _ in range(3):
         counter.add(1)
-        relay.poke()
+        relay.send_now()
         relay.call_closed("1")
         assert not relay.flush(10)
     assert not relay.close(10)
@@ -315,7 +315,7 @@ def test_a_child_that_a_tool_forks_off_is_not_the_call(aggregator: Aggregator) -
     child = os.fork()
     if child == 0:
         os.close(held)
-        relay.poke()
+        relay.send_now()
         lost = relay.flush(5)
         os.read(let_go, 1)
         os._exit(lost)
@@ -459,7 +459,7 @@ def test_a_bad_measurement_does_not_cost_the_others_of_its_series(
     value: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It is counted as dropped, and named once with what to do about it."""
-    tally = Tally()
+    tally = DeltaAccumulator()
     for each in (0.5, value, value, 0.25):
         tally.record(semconv.M_TURN_LATENCY, each, ("a",))
 
@@ -492,7 +492,7 @@ class _Hanging:
 
 def test_the_end_of_a_call_does_not_wait_for_readers_of_others() -> None:
     """It is with the worker while they hang; a flush says that not all was sent, in time."""
-    worker, tally, hanging = _Worker(), Tally(), _Hanging()
+    worker, tally, hanging = _Worker(), DeltaAccumulator(), _Hanging()
     relay = Relay(worker.theirs, [tally])
     relay.add_reader(hanging)
     relay.call_opened("call", [_CRASHED])
@@ -587,7 +587,7 @@ def test_a_frame_that_fails_is_counted_and_the_next_one_is_sent(
 ) -> None:
     """The end of a call that was in it is sent all the same: it did not crash."""
     monkeypatch.delenv("PYTEST_CURRENT_TEST")
-    worker, tally = _Worker(), Tally()
+    worker, tally = _Worker(), DeltaAccumulator()
     encode, failures = Encoder.encode, iter([RuntimeError("not today")])
 
     def fail_once(encoder: Encoder, batch: Batch) -> Iterator[bytes]:

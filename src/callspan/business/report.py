@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from .. import semconv
 from ..call.currencies import CURRENCIES
-from ..call.events import Labelled, Measured, Rated
+from ..call.events import FeedbackGiven, LabelSet, Measured
 from ..call.plain_values import any_text, is_empty, plain_text, safe_repr
 from ..diagnostics.guard import contained
 from ..tracing.call_trace import find as find_call_trace
@@ -100,7 +100,7 @@ def label(name: str, value: str) -> None:
         return
     call_trace.call.worth.labels[key] = known
     call_trace.write({f"{semconv.LABEL_PREFIX}{key}": known})
-    call_trace.tell(Labelled(key, known))
+    call_trace.tell(LabelSet(key, known))
 
 
 @contained("taking business.transfer", raises=(RefusedError,))
@@ -146,7 +146,7 @@ def feedback(
         return
     on_scale = low + (given - least) * (high - low) / (greatest - least)
     call_trace.call.worth.feedback[known] = on_scale
-    call_trace.tell(Rated(known, on_scale))
+    call_trace.tell(FeedbackGiven(known, on_scale))
 
 
 @contained("taking business.user", raises=(RefusedError,))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(slots=True)
-class Worth:
+class CallAnnotations:
     """What the application said of one call.
 
     Attributes:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from .. import semconv
-from .annotations import Worth
+from .annotations import CallAnnotations
 from .costs import Costs
 
 
@@ -51,8 +51,8 @@ class Call:
         kind: One of the ``KIND_*`` values of semconv.
         turn: Index of the user's latest turn; 0 before the first. A turn that was begun and came
             to nothing has an index too.
-        hears_turns: Whether turns are told apart on this side; a realtime model with turn
-            detection of its own keeps them to itself.
+        has_local_turn_detection: Whether turns are told apart on this side; a realtime model with
+            turn detection of its own keeps them to itself.
         spoken_to: Whether the user has spoken since the agent's last turn began.
         turns: What the user said that became part of the conversation, in messages.
         started_at: When the AgentSession started, Unix seconds.
@@ -63,7 +63,7 @@ class Call:
         failed: Whether the session closed with an error or the entrypoint raised.
         failures: What failed in it: models and services for good, and tools.
         slowest_turn_s: Its longest turn latency.
-        times_heard: How often the agent began to speak.
+        agent_speech_count: How often the agent began to speak.
         interruptions: Times the user stopped the agent.
         dtmf_count: Keys the caller pressed.
         finals: Final transcripts since the last finished turn.
@@ -78,7 +78,7 @@ class Call:
     agent_name: str = ""
     kind: str = semconv.KIND_PRODUCTION
     turn: int = 0
-    hears_turns: bool = False
+    has_local_turn_detection: bool = False
     spoken_to: bool = False
     turns: int = 0
     started_at: float | None = None
@@ -89,13 +89,13 @@ class Call:
     failed: bool = False
     failures: int = 0
     slowest_turn_s: float = 0.0
-    times_heard: int = 0
+    agent_speech_count: int = 0
     interruptions: int = 0
     dtmf_count: int = 0
     finals: list[FinalTranscript] = field(default_factory=list)
     stt_audio_s: float = 0.0
     stt_dollars: float = 0.0
-    worth: Worth = field(default_factory=Worth)
+    worth: CallAnnotations = field(default_factory=CallAnnotations)
     costs: Costs = field(default_factory=Costs)
     tags: Callable[[], Collection[str]] = frozenset
 
@@ -108,12 +108,12 @@ class Call:
 
     def user_turn_begins(self) -> None:
         """Count a turn that is told apart on this side."""
-        self.hears_turns = True
+        self.has_local_turn_detection = True
         self.turn += 1
 
     def agent_turn_begins(self) -> None:
         """Count the turn that a realtime model kept to itself, by the answer to it."""
-        if self.spoken_to and not self.hears_turns:
+        if self.spoken_to and not self.has_local_turn_detection:
             self.turn += 1
         self.spoken_to = False
 

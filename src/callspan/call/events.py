@@ -97,7 +97,7 @@ class ToolFinished:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class MessageAdded:
     """What somebody said has become part of the conversation.
 
     Attributes:
@@ -178,7 +178,7 @@ class HandedOff:
 
 
 @dataclass(frozen=True, slots=True)
-class Spent:
+class CostRecorded:
     """A use was priced.
 
     Attributes:
@@ -212,7 +212,7 @@ class Converted:
 
 
 @dataclass(frozen=True, slots=True)
-class Labelled:
+class LabelSet:
     """The application gave the call a label.
 
     Attributes:
@@ -225,7 +225,7 @@ class Labelled:
 
 
 @dataclass(frozen=True, slots=True)
-class Rated:
+class FeedbackGiven:
     """The caller gave a score.
 
     Attributes:
@@ -261,17 +261,24 @@ CallEvent = (
     | TurnAnswered
     | SpeechEnded
     | ToolFinished
-    | Said
+    | MessageAdded
     | Interrupted
     | ModelUsed
     | ErrorRaised
     | HandedOff
-    | Spent
+    | CostRecorded
     | Converted
-    | Labelled
-    | Rated
+    | LabelSet
+    | FeedbackGiven
     | Measured
 )
 
-PROMPT: Final = (SessionStarted, SessionEnded, JobEnded, TurnAnswered, ToolFinished, Converted)
+FLUSH_IMMEDIATELY: Final = (
+    SessionStarted,
+    SessionEnded,
+    JobEnded,
+    TurnAnswered,
+    ToolFinished,
+    Converted,
+)
 """Events whose numbers leave the process at once: what a dashboard is watched for."""

@@ -68,7 +68,7 @@ class OutcomeRules:
 
     def _too_short(self, call: Call) -> bool:
         return (
-            call.times_heard < self.heard_at_least
+            call.agent_speech_count < self.heard_at_least
             or (call.duration_s or 0.0) < self.abandoned_within_s
         )
 

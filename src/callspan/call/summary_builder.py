@@ -17,8 +17,8 @@ from .events import (
     FirstResponse,
     HandedOff,
     Interrupted,
+    MessageAdded,
     ModelUsed,
-    Said,
     SpeechEnded,
     ToolFinished,
     TurnAnswered,
@@ -43,7 +43,7 @@ _ANSWER_PARTS: Final = ("llm_node_ttft", "tts_node_ttfb")
 _INSTANTS: Final = ("started_speaking_at", "stopped_speaking_at")
 
 
-class Journal:
+class SummaryBuilder:
     """Collects one call.
 
     Args:
@@ -83,8 +83,8 @@ class Journal:
             The turns and tools that are complete with it.
         """
         match event:
-            case Said():
-                turns = [*self._unsaid(event.speaker, at), self._turn(event, at)]
+            case MessageAdded():
+                turns = [*self._cut_off_turn(event.speaker, at), self._turn(event, at)]
                 self._turns += turns
                 return [*turns]
             case ToolFinished():
@@ -115,20 +115,20 @@ class Journal:
 
     def end(self, at: float) -> list[Turn]:
         """Return the turn that nothing will complete any more, if there is one."""
-        unsaid = self._unsaid(semconv.SPEAKER_USER, at)
+        unsaid = self._cut_off_turn(semconv.SPEAKER_USER, at)
         self._turns += unsaid
         return unsaid
 
-    def _unsaid(self, next_speaker: str, at: float) -> list[Turn]:
+    def _cut_off_turn(self, next_speaker: str, at: float) -> list[Turn]:
         """Return an answer that was begun and cut off before anything of it counted as said.
 
         Its latency is in the metric; so it is a turn.
         """
         if self._answered is None or next_speaker == semconv.SPEAKER_AGENT:
             return []
-        return [self._turn(Said(semconv.SPEAKER_AGENT, "", True, {}), at)]
+        return [self._turn(MessageAdded(semconv.SPEAKER_AGENT, "", True, {}), at)]
 
-    def _turn(self, event: Said, at: float) -> Turn:
+    def _turn(self, event: MessageAdded, at: float) -> Turn:
         latency_s = source = None
         stages_s: Mapping[str, float] = {}
         if event.speaker == semconv.SPEAKER_USER:
@@ -138,7 +138,7 @@ class Journal:
             latency_s, source = self._answered.latency_s, semconv.LATENCY_MEASURED
             stages_s, self._answered = self._answered.stages_s, None
         elif self._end_of_turn_s is not None:
-            latency_s, self._end_of_turn_s = self._summed(event), None
+            latency_s, self._end_of_turn_s = self._summed_latency(event), None
             source = None if latency_s is None else semconv.LATENCY_SUMMED
         started_at, ended_at = (event.timings.get(name) for name in _INSTANTS)
         return Turn(
@@ -156,7 +156,7 @@ class Journal:
             ended_at=ended_at,
         )
 
-    def _summed(self, event: Said) -> float | None:
+    def _summed_latency(self, event: MessageAdded) -> float | None:
         """Return the sum that stands for a latency which LiveKit did not measure."""
         parts = [self._end_of_turn_s, *(event.timings.get(name) for name in _ANSWER_PARTS)]
         known = [part for part in parts if part is not None]

@@ -19,7 +19,7 @@ _OF_RATIO: Final = 1 << 64
 
 
 @dataclass(frozen=True, slots=True)
-class KeepRules:
+class TailSamplingRules:
     """Calls of which one of these is true are kept; of the others, a ratio.
 
     Attributes:
@@ -51,7 +51,7 @@ class KeepRules:
         )
 
     @classmethod
-    def parse(cls, text: str) -> KeepRules:
+    def parse(cls, text: str) -> TailSamplingRules:
         """Read rules as a variable has them: ``errors,slow=1.5,outcome=abandoned,ratio=0.1``.
 
         Raises:

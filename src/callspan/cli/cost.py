@@ -158,7 +158,9 @@ def _unpriced(book: PriceBook, used: ModelUsed, result: Unpriced | None) -> str:
     what = f"{used.component} {used.provider}/{used.model} is not priced"
     if isinstance(result, Unpriced) and result.reason == NO_USAGE:
         return f"{what}: its price is for something other than what was given."
-    return f"{what}. Add to your price file, with your own figures:\n\n{book.advice(used)}"
+    return (
+        f"{what}. Add to your price file, with your own figures:\n\n{book.price_file_example(used)}"
+    )
 
 
 def _row(line: PriceLine) -> str:

@@ -15,7 +15,7 @@ import os
 import socket
 from collections.abc import MutableMapping
 
-from ..package import SET_ASIDE
+from ..package import ORIGINAL_METRICS_EXPORTER
 
 _logger = logging.getLogger("callspan")
 
@@ -26,10 +26,10 @@ def set_aside(environ: MutableMapping[str, str]) -> None:
     names = [name.strip() for name in value.split(",")]
     if "langfuse" in names:
         # no such exporter of metrics: the worker says what to write, and serves what is left
-        environ[SET_ASIDE] = value
+        environ[ORIGINAL_METRICS_EXPORTER] = value
         environ["OTEL_METRICS_EXPORTER"] = "none"
     elif "prometheus" in names and not _can_listen(environ):
-        environ[SET_ASIDE] = value
+        environ[ORIGINAL_METRICS_EXPORTER] = value
         names = [name for name in names if name not in ("", "prometheus")]
         environ["OTEL_METRICS_EXPORTER"] = ",".join(names) or "none"
         _logger.warning(

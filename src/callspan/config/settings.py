@@ -20,13 +20,13 @@ from urllib.parse import urlsplit
 from .. import environment_variables as ours
 from .. import semconv
 from ..call.outcome import OutcomeRules
-from ..call.tail_sampling import KeepRules
-from ..package import SET_ASIDE
+from ..call.tail_sampling import TailSamplingRules
+from ..package import ORIGINAL_METRICS_EXPORTER
 from . import business_variables
 
 PROMETHEUS: Final = "prometheus"
 """In OTEL_METRICS_EXPORTER: the worker serves its metrics itself."""
-PARTS: Final = frozenset({"attributes", "stt_request", "interruptions", "flush", "span_diet"})
+PARTS: Final = frozenset({"attributes", "stt_request", "interruptions", "flush", "span_filter"})
 """What can be left out, one by one."""
 
 _CONTENT_ON_SPANS: Final = frozenset({"SPAN_ONLY", "SPAN_AND_EVENT", "TRUE", "1", "YES", "ON"})
@@ -85,7 +85,7 @@ class Settings:
     rules: OutcomeRules = field(default_factory=OutcomeRules)
     tool_conversions: Mapping[str, str] = field(default_factory=dict)
     prices: Mapping[str, Any] = field(default_factory=dict)
-    keep: KeepRules | None = None
+    keep: TailSamplingRules | None = None
     development: bool = False
     problems: tuple[str, ...] = ()
 
@@ -190,7 +190,7 @@ def _as_the_user_set_it() -> Mapping[str, str]:
     would give the same variables another protocol through the other door.
     """
     environ = dict(os.environ)
-    if (set_aside := environ.get(SET_ASIDE)) is not None:
+    if (set_aside := environ.get(ORIGINAL_METRICS_EXPORTER)) is not None:
         environ["OTEL_METRICS_EXPORTER"] = set_aside
     if environ.get("OTEL_EXPORTER_OTLP_PROTOCOL") == "grpc" and _has_distro():
         at_start = _environ_at_start()
@@ -327,11 +327,11 @@ def _counted_kinds(environ: Mapping[str, str], problems: list[str]) -> frozenset
     return given.intersection(semconv.KINDS) or frozenset({semconv.KIND_PRODUCTION})
 
 
-def _keep(environ: Mapping[str, str], problems: list[str]) -> KeepRules | None:
+def _keep(environ: Mapping[str, str], problems: list[str]) -> TailSamplingRules | None:
     variable = ours.CALLSPAN_KEEP_CALLS
     value = environ.get(variable, "").strip()
     try:
-        return KeepRules.parse(value) if value else None
+        return TailSamplingRules.parse(value) if value else None
     except ValueError as error:
         problems.append(f"{variable}: {error}; all calls are kept")
         return None

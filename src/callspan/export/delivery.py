@@ -20,8 +20,8 @@ from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
 from ..diagnostics.guard import contained
-from .span_buffer import HeldSpans
-from .span_filter import SpanDiet
+from .span_buffer import SpanBuffer
+from .span_filter import SpanFilter
 
 
 class Pending(NamedTuple):
@@ -140,7 +140,7 @@ class DeliveringSpanProcessor(SpanProcessor):
         exporter: Where spans go; only ever called on the batch processor's threads.
         name: The destination as people read it, e.g. ``otlp http://localhost:4318/v1/traces``.
         copy: Applied to each span on its way out; returns the span itself or a changed copy.
-        diet: Leaves out spans that are not wanted there. Default: all are sent.
+        span_filter: Leaves out spans that are not wanted there. Default: all are sent.
         hold: Whether spans wait for a decision on their call. Default: they go out as they end.
         failed: Called for each span that is dropped because of an error of ours. Default: nobody.
 
@@ -159,15 +159,15 @@ class DeliveringSpanProcessor(SpanProcessor):
         exporter: SpanExporter,
         name: str,
         copy: Callable[[ReadableSpan], ReadableSpan],
-        diet: SpanDiet | None = None,
+        span_filter: SpanFilter | None = None,
         *,
         hold: bool = False,
         failed: Callable[[], None] = lambda: None,
     ) -> None:
         self.name = name
-        self.held = HeldSpans(self._send) if hold else None
+        self.held = SpanBuffer(self._send) if hold else None
         self.active = True
-        self._diet = diet
+        self._span_filter = span_filter
         self._failed = failed
         self._account = _Account()
         self._batches = BatchSpanProcessor(
@@ -176,9 +176,9 @@ class DeliveringSpanProcessor(SpanProcessor):
 
     @contained("noting the start of a span")
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
-        """Note where the span stands, for a diet; spans go out when they are finished."""
-        if self._diet is not None and self.active:
-            self._diet.started(span, parent_context)
+        """Note where the span stands, for a filter; spans go out when they are finished."""
+        if self._span_filter is not None and self.active:
+            self._span_filter.started(span, parent_context)
 
     def _drop(self, span: ReadableSpan) -> None:
         if self.active and span.context is not None and span.context.trace_flags.sampled:
@@ -189,7 +189,7 @@ class DeliveringSpanProcessor(SpanProcessor):
         """Queue a finished span; one that cannot be is dropped."""
         if not self.active or span.context is None or not span.context.trace_flags.sampled:
             return
-        sent = span if self._diet is None else self._diet.ended(span)
+        sent = span if self._span_filter is None else self._span_filter.ended(span)
         if sent is None:
             return
         if self.held is None:

@@ -17,7 +17,7 @@ MOST_SPANS: Final = 20_000
 _REMEMBERED: Final = 1000
 
 
-class HeldSpans:
+class SpanBuffer:
     """Holds spans by trace.
 
     Args:

@@ -45,7 +45,7 @@ def is_kept(span: ReadableSpan) -> bool:
     return scope is not None and (scope.name, span.name) in _KEPT
 
 
-class SpanDiet:
+class SpanFilter:
     """Leaves spans out and gives their children to the nearest ancestor that is kept.
 
     Told of every span's start and end, on whatever thread that happens.

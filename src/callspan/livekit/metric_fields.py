@@ -69,7 +69,7 @@ def _detection(part: str, usage: Usage, attribute: str) -> Home:
     )
 
 
-HOMES: Final[Mapping[str, Mapping[str, Home]]] = {
+FIELD_MAPPINGS: Final[Mapping[str, Mapping[str, Home]]] = {
     "LLMMetrics": {
         "type": _COMPONENT,
         "label": Home(label=semconv.L_PROVIDER, span=_LLM_SPAN),
@@ -262,7 +262,7 @@ _SUMMED: Final = {
         for path, home in fields.items()
         if home.usage is not None
     )
-    for name, fields in HOMES.items()
+    for name, fields in FIELD_MAPPINGS.items()
 }
 
 _BY_CLOCK: Final = (

@@ -135,7 +135,7 @@ def _listen(session: Any, call: Call, observer: Observer, *, forget: Callable[[]
 
     def on_agent_state(event: Any) -> None:
         if event.new_state == "speaking":
-            call.times_heard += 1
+            call.agent_speech_count += 1
 
     def on_item(event: Any) -> None:
         if getattr(event.item, "role", None) == "user":

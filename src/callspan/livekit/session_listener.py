@@ -21,7 +21,7 @@ from ..call.events import (
     ErrorRaised,
     FirstResponse,
     HandedOff,
-    Said,
+    MessageAdded,
     SpeechEnded,
     ToolFinished,
     ToolsDeclared,
@@ -31,7 +31,7 @@ from ..diagnostics.guard import guarded, observed
 from . import clock, metric_fields
 from .listeners import listener
 from .patches import MissingError, Patches
-from .turn_tracker import TurnLog
+from .turn_tracker import TurnTracker
 
 _TOOL_STATUSES: Final = {
     "done": semconv.TOOL_SUCCESS,
@@ -126,8 +126,8 @@ class _Session:
         self._session = weakref.ref(session)
         self._call = call
         self._sink = sink
-        self.log = TurnLog()
-        self._heard = call.times_heard > 0
+        self.log = TurnTracker()
+        self._heard = call.agent_speech_count > 0
         self._speaking_since: dict[str, float] = {}
         self._running_tools: dict[str, tuple[Any, float]] = {}
         self._started_tools: set[str] = set()
@@ -229,7 +229,7 @@ class _Session:
                 heard_at = clock.instant_of(began_at) if began_at else clock.now()
                 self._answered(metrics, heard_at=heard_at)
             numbers = {k: v for k, v in metrics.items() if isinstance(v, int | float)}
-            self._tell(Said(speaker, item.text_content or "", item.interrupted, numbers))
+            self._tell(MessageAdded(speaker, item.text_content or "", item.interrupted, numbers))
 
     def _answered(self, metrics: Mapping[str, Any], *, heard_at: float) -> None:
         latency = metrics.get("e2e_latency")

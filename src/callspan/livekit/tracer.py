@@ -56,7 +56,7 @@ def with_content(span: ReadableSpan) -> ReadableSpan:
     return restored
 
 
-def is_livekit_clouds(provider: object) -> bool:
+def is_livekit_cloud_provider(provider: object) -> bool:
     """Tell whether LiveKit built a provider itself, for its Cloud recording."""
     from livekit.agents.telemetry import traces
 

@@ -83,7 +83,7 @@ class _Tool:
     answered_at: float | None = None
 
 
-class TurnLog:
+class TurnTracker:
     """The generations, tools and decisions since the last answer."""
 
     def __init__(self) -> None:

@@ -24,13 +24,13 @@ In the worker's main process::
 In a job process; and in the main process too, for the thread executor, the console and the
 worker's own instruments, with ``Relay(aggregator.add_process(), …)``::
 
-    own = Tally()                         # what is recorded on metrics of ours
+    own = DeltaAccumulator()              # what is recorded on metrics of ours
     relay = Relay(end, [own])
     others = RowReader(repair=True)       # added to the global one: add_metric_reader(others);
                                           # if we build it: views=[without_per_call_attributes()]
     relay.add_reader(others)
-    relay.call_opened(call_id, if_lost=[own_row(semconv.M_SESSIONS, labels), …], record=…)
-    relay.poke()                          # a turn, a tool, a conversion is complete
+    relay.call_opened(call_id, crash_rows=[own_row(semconv.M_SESSIONS, labels), …], record=…)
+    relay.send_now()                      # a turn, a tool, a conversion is complete
     relay.call_closed(call_id, record=…)
     relay.flush(timeout_s)                # at the end of the job
     relay.close(timeout_s)                # at the end of the process

@@ -81,10 +81,10 @@ class Recorder:
             events.ModelUsed: self._model_used,
             events.ErrorRaised: self._error_raised,
             events.HandedOff: self._handed_off,
-            events.Spent: self._spent,
+            events.CostRecorded: self._spent,
             events.Converted: self._converted,
-            events.Labelled: self._labelled,
-            events.Rated: self._rated,
+            events.LabelSet: self._labelled,
+            events.FeedbackGiven: self._rated,
             events.Measured: self._measured,
         }
 
@@ -224,7 +224,7 @@ class Recorder:
 
     # --- worth ---------------------------------------------------------------------------------
 
-    def _spent(self, call: Call, event: events.Spent, span: SpanContext) -> None:
+    def _spent(self, call: Call, event: events.CostRecorded, span: SpanContext) -> None:
         model = (
             event.component,
             event.provider or semconv.UNKNOWN,
@@ -243,14 +243,14 @@ class Recorder:
             labels = (call.agent_name, event.name, event.currency)
             self._record(semconv.M_CONVERSION_VALUE, event.value, labels, span)
 
-    def _labelled(self, call: Call, event: events.Labelled, span: SpanContext) -> None:
+    def _labelled(self, call: Call, event: events.LabelSet, span: SpanContext) -> None:
         # series that begin at 0: what the call comes to with these labels is an increase
         for outcome in self._rules.declared.all_outcomes:
             self._record_call(call, semconv.M_SESSIONS, 0, (call.agent_name, outcome))
         for conversion in self._rules.declared.conversions.values():
             self._record_call(call, conversion.metric, 0, (call.agent_name,))
 
-    def _rated(self, call: Call, event: events.Rated, span: SpanContext) -> None:
+    def _rated(self, call: Call, event: events.FeedbackGiven, span: SpanContext) -> None:
         self._record(semconv.M_FEEDBACK_SCORE, event.score, (call.agent_name, event.kind), span)
 
     def _measured(self, call: Call, event: events.Measured, span: SpanContext) -> None:

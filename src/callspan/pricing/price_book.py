@@ -136,7 +136,7 @@ class PriceBook:
             ]
         )
 
-    def advice(self, used: ModelUsed) -> str:
+    def price_file_example(self, used: ModelUsed) -> str:
         """Return what to add to the price file for something that was unpriced.
 
         The figures in it are examples of the form, not of what the model costs.

@@ -42,7 +42,7 @@ TOKENS: Final = tuple(kind for kind in Kind if kind.endswith(" tokens"))
 BASES: Final = (TOKENS, (Kind.CHARACTERS,), (Kind.SECONDS,))
 """A row is charged by the first of these that it has and that is reported, never by two."""
 
-INSTEAD: Final[Mapping[Kind, tuple[Kind, ...]]] = {
+FALLBACKS: Final[Mapping[Kind, tuple[Kind, ...]]] = {
     Kind.CACHED: (Kind.INPUT,),
     Kind.CACHE_WRITE: (Kind.INPUT,),
     Kind.CACHED_AUDIO: (Kind.INPUT_AUDIO,),
@@ -126,7 +126,7 @@ class Row:
 
     def price(self, kind: Kind) -> float | None:
         """Return dollars for one; None where the row does not say."""
-        for one in (kind, *INSTEAD.get(kind, ())):
+        for one in (kind, *FALLBACKS.get(kind, ())):
             if one in self.prices:
                 return self.prices[one]
         return None

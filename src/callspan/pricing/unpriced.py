@@ -44,5 +44,5 @@ def name_unpriced(book: PriceBook, labels: Mapping[str, object]) -> None:
         component,
         model,
         provider,
-        book.advice(used).replace("\n", " "),
+        book.price_file_example(used).replace("\n", " "),
     )

@@ -37,7 +37,7 @@ class LogEvents:
 
     def __init__(self, settings: Settings, is_users: Callable[[LoggerProvider], bool]) -> None:
         self._settings = settings
-        self._is_users = is_users
+        self.is_user_provider = is_users
         # while the process waits for its job: an exporter is slow to load
         self._own = None if self._users_provider() else self._build()
         self._provider: LoggerProvider | None = None
@@ -46,7 +46,7 @@ class LogEvents:
 
     def _users_provider(self) -> LoggerProvider | None:
         found = get_logger_provider()
-        return found if isinstance(found, LoggerProvider) and self._is_users(found) else None
+        return found if isinstance(found, LoggerProvider) and self.is_user_provider(found) else None
 
     def _build(self) -> LoggerProvider:
         # shutdown_on_exit would wait for a hung backend when the process ends

@@ -20,7 +20,7 @@ from ..export import langfuse
 from ..export.content_filter import without_content
 from ..export.delivery import DeliveringSpanProcessor
 from ..export.span_copy import copy_of
-from ..export.span_filter import SpanDiet
+from ..export.span_filter import SpanFilter
 from ..semconv import TELEMETRY_AUTO_VERSION
 from ..tracing.enrichment import EnrichingSpanProcessor
 from . import exporters, presets
@@ -140,7 +140,7 @@ _built: WeakSet[TracerProvider] = WeakSet()
 """Providers that were built here, in this process."""
 
 
-def is_brought(provider: object) -> bool:
+def is_user_provided(provider: object) -> bool:
     """Tell whether a provider is the user's own.
 
     One that ``opentelemetry-instrument`` configured is not: it was made from the same variables
@@ -193,12 +193,12 @@ def deliver(tracing: Tracing, provider: TracerProvider, settings: Settings) -> N
         except exporters.ExporterError as problem:
             tracing.problems.append(str(problem))
         else:
-            on_diet = name == presets.LANGFUSE and settings.has("span_diet")
+            filtered = name == presets.LANGFUSE and settings.has("span_filter")
             delivery = DeliveringSpanProcessor(
                 exporter,
                 str(target),
                 _copy_for(name, settings),
-                SpanDiet() if on_diet else None,
+                SpanFilter() if filtered else None,
                 hold=settings.keep is not None,
                 failed=tracing.failed,
             )

@@ -9,7 +9,15 @@ from collections.abc import Callable
 from weakref import WeakValueDictionary
 
 from ..call.call import Call
-from ..call.events import CallEvent, ErrorRaised, ModelUsed, Said, Spent, ToolFinished, TurnAnswered
+from ..call.events import (
+    CallEvent,
+    CostRecorded,
+    ErrorRaised,
+    MessageAdded,
+    ModelUsed,
+    ToolFinished,
+    TurnAnswered,
+)
 from ..config.settings import Settings
 from ..diagnostics.guard import guarded
 from ..metrics.job.job_metrics import JobMetrics
@@ -73,7 +81,7 @@ class Calls:
     def take(self, call: Call, event: CallEvent) -> None:
         """Take in one event, in the context it happened in."""
         # what was said is no measurement
-        if self.metrics is not None and not isinstance(event, Said):
+        if self.metrics is not None and not isinstance(event, MessageAdded):
             self.metrics.record(call, event)
         if (report := self._reports.get(call.id)) is not None:
             with guarded("reporting what happened in a call"):
@@ -93,14 +101,14 @@ class Calls:
 
     def session_closed(self, call: Call) -> None:
         """Add what is paid by the minute or by the call."""
-        self._take_spent(call, self._pricing.settle(call))
+        self._take_spent(call, self._pricing.flat_costs(call))
 
     def close(self) -> None:
         """End what reports calls; blocks until it has sent what it holds."""
         if self._logs is not None:
             self._logs.close()
 
-    def _take_spent(self, call: Call, spent: Spent | None) -> None:
+    def _take_spent(self, call: Call, spent: CostRecorded | None) -> None:
         if spent is not None:
             self.take(call, spent)
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from .. import semconv
 from ..call.call import Call
-from ..call.events import ModelUsed, Spent
+from ..call.events import CostRecorded, ModelUsed
 from ..pricing.price_book import PriceBook, Priced
 from ..tracing.call_trace import CallTrace
 
@@ -28,7 +28,7 @@ class Pricing:
     def __init__(self, own: Mapping[str, Any]) -> None:
         self._book = PriceBook(own)
 
-    def spend(self, found: CallTrace, used: ModelUsed) -> Spent | None:
+    def spend(self, found: CallTrace, used: ModelUsed) -> CostRecorded | None:
         """Price one report, as it comes; None for what costs nothing by its nature."""
         priced = self._book.price(used)
         if priced is None:
@@ -40,18 +40,18 @@ class Pricing:
             costs.unpriced[model] += 1
             if span is not None:
                 span.set_attribute(semconv.UNPRICED, True)
-            return Spent(*model, None)
+            return CostRecorded(*model, None)
         costs.by_model[model] += priced.dollars
         if used.component == semconv.COMPONENT_STT:
             found.call.stt_dollars += priced.dollars
         elif span is not None:
             span.set_attribute(semconv.SPAN_COST, priced.dollars)
-        return Spent(*model, priced.dollars)
+        return CostRecorded(*model, priced.dollars)
 
-    def settle(self, call: Call) -> Spent | None:
+    def flat_costs(self, call: Call) -> CostRecorded | None:
         """Add what is paid by the minute or by the call, up to the session's last close."""
         due = self._book.flat(call.duration_s or 0.0).dollars - call.costs.by_model.get(_FLAT, 0.0)
         if due <= 0:
             return None
         call.costs.by_model[_FLAT] += due
-        return Spent(*_FLAT, due)
+        return CostRecorded(*_FLAT, due)

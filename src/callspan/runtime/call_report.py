@@ -19,7 +19,7 @@ from opentelemetry.sdk._logs import LoggerProvider
 from .. import semconv
 from ..call.events import CallEvent
 from ..call.summary import CallSummary, Tool, Turn
-from ..call.summary_builder import Journal
+from ..call.summary_builder import SummaryBuilder
 from ..config.settings import Settings
 from ..livekit import session_report
 from ..livekit import tracer as livekit_tracer
@@ -37,14 +37,14 @@ _MESSAGE_EVENTS = {
 
 def log_events(settings: Settings) -> LogEvents | None:
     """Return what sends this process's log events, if there are to be any."""
-    return LogEvents(settings, _is_users) if settings.sends_log_events else None
+    return LogEvents(settings, is_user_provider) if settings.sends_log_events else None
 
 
-def _is_users(provider: LoggerProvider) -> bool:
+def is_user_provider(provider: LoggerProvider) -> bool:
     """Tell a user's LoggerProvider from the wrapper command's and from LiveKit Cloud's."""
     return (
         semconv.TELEMETRY_AUTO_VERSION not in provider.resource.attributes
-        and not livekit_tracer.is_livekit_clouds(provider)
+        and not livekit_tracer.is_livekit_cloud_provider(provider)
     )
 
 
@@ -61,7 +61,9 @@ class CallReport:
         self._found = found
         self._settings = settings
         self._logs = logs
-        self._journal = Journal(found.call, content=settings.content or settings.event_content)
+        self._journal = SummaryBuilder(
+            found.call, content=settings.content or settings.event_content
+        )
         self._hooks = CallHooks(settings.hook_timeout_s)
         self._started = False
 

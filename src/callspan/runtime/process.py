@@ -160,7 +160,7 @@ class Runtime:
         self._said = True
         startup.log(
             self.settings,
-            brought=tracer_provider.is_brought(provider),
+            brought=tracer_provider.is_user_provided(provider),
             degraded=self._degraded,
             log_records=log_content.policy(content=self.settings.event_content),
             problems=[

@@ -14,7 +14,7 @@ from typing import Final
 
 from opentelemetry import _logs, metrics, trace
 
-from ..call.tail_sampling import KeepRules
+from ..call.tail_sampling import TailSamplingRules
 from ..export.flush import Flush
 from ..livekit import tracer as livekit_tracer
 from ..metrics.job import native
@@ -56,7 +56,7 @@ def targets(
     return found
 
 
-def decide(found: CallTrace, tracing: Tracing, keep: KeepRules | None) -> None:
+def decide(found: CallTrace, tracing: Tracing, keep: TailSamplingRules | None) -> None:
     """Decide whether a call's spans are sent, now that all is known of it."""
     if keep is None or found.trace_id is None:
         return

@@ -27,13 +27,13 @@ def set_up(options: Options, settings: Settings) -> Tracing:
     one LiveKit was given; the global one; one of ours.
     """
     native = livekit_tracer.provider()
-    if isinstance(native, TracerProvider) and livekit_tracer.is_livekit_clouds(native):
+    if isinstance(native, TracerProvider) and livekit_tracer.is_livekit_cloud_provider(native):
         # shared with Cloud, which keeps its content: ours is filtered on its way out
         tracing = tracer_provider.use(native, settings)
         tracer_provider.deliver(tracing, native, settings)
         return tracing
     for provider in (options.tracer_provider, native, trace.get_tracer_provider()):
-        if isinstance(provider, TracerProvider) and tracer_provider.is_brought(provider):
+        if isinstance(provider, TracerProvider) and tracer_provider.is_user_provided(provider):
             tracing = tracer_provider.use(provider, settings)
             if provider is not native:
                 livekit_tracer.restore_provider(provider)

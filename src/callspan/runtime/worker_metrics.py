@@ -23,9 +23,9 @@ from ..metrics.wire.rows import Attributes, Instrument, own_row
 from ..metrics.worker.aggregator import Aggregator
 from ..metrics.worker.endpoint import EndpointError, ScrapeEndpoint
 from ..metrics.worker.prometheus import StateCollector
-from ..metrics.worker.push import Push, with_instance_id
+from ..metrics.worker.push import MetricPusher, with_instance_id
 from ..metrics.worker.state import State
-from ..package import SET_ASIDE
+from ..package import ORIGINAL_METRICS_EXPORTER
 from ..pricing.price_book import PriceBook
 from ..pricing.unpriced import name_unpriced
 from ..providers import exporters
@@ -56,11 +56,11 @@ class WorkerMetrics:
         self._collector = StateCollector(self._aggregator.state, resource)
         self._collector.register()
         self._endpoint: ScrapeEndpoint | None = None
-        self._pushes: list[Push] = []
+        self._pushes: list[MetricPusher] = []
         for name in settings.metric_exporters:
             if name != PROMETHEUS:
                 self._push(name, settings, resource)
-            elif not by_command or SET_ASIDE in os.environ:
+            elif not by_command or ORIGINAL_METRICS_EXPORTER in os.environ:
                 self._serve()
         self._native: Relay | None = None
         if by_command:
@@ -108,7 +108,7 @@ class WorkerMetrics:
         """Push to all destinations at once, and say where the last numbers are missing."""
         arrived: set[str] = set()
 
-        def close(push: Push) -> None:
+        def close(push: MetricPusher) -> None:
             if push.close(timeout_s):
                 arrived.add(push.name)
 
@@ -135,7 +135,7 @@ class WorkerMetrics:
         target = exporters.destination(name, "METRICS", settings)
         try:
             exporter = exporters.make(target, "METRICS")
-            push = Push(self._aggregator.state, resource, exporter, str(target))
+            push = MetricPusher(self._aggregator.state, resource, exporter, str(target))
             self._pushes.append(push)
         except ExporterError as error:
             self.problems.append(str(error))

@@ -102,7 +102,7 @@ def _with_options(worker: Worker, answer_timeout_s: float) -> Worker:
     if worker.uses_livekit:
         providers.append(livekit_tracer.provider())
     providers.append(trace.get_tracer_provider())
-    own = next((one for one in providers if tracer_provider.is_brought(one)), None)
+    own = next((one for one in providers if tracer_provider.is_user_provided(one)), None)
     answers = [] if not isinstance(own, TracerProvider) else send_through(own, answer_timeout_s)
     return replace(
         worker,

@@ -84,5 +84,5 @@ def _priced(book: PriceBook, name: str, setup: Setup) -> Verdict:
     return warning(
         f"{name} is not priced: calls with it show as unpriced, never as free",
         f"add to {path or f'the file that {VARIABLE} names'}, with your own figures:\n"
-        f"{book.advice(used)}",
+        f"{book.price_file_example(used)}",
     )

@@ -50,7 +50,7 @@ class _Series:
         return self.sum
 
 
-class Tally:
+class DeltaAccumulator:
     """Adds measurements up until they are taken; any thread may record."""
 
     def __init__(self) -> None:

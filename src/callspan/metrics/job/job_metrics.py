@@ -11,12 +11,12 @@ from typing import Protocol
 
 from ... import semconv
 from ...call.call import Call
-from ...call.events import PROMPT, CallEvent, JobEnded, SessionEnded, SessionStarted
+from ...call.events import FLUSH_IMMEDIATELY, CallEvent, JobEnded, SessionEnded, SessionStarted
 from ...call.outcome import OutcomeRules
 from ..recorder import Recorder
 from ..wire.rows import Row, own_row
 from . import native
-from .accumulator import Tally
+from .accumulator import DeltaAccumulator
 from .relay import Relay
 
 
@@ -56,7 +56,7 @@ class JobMetrics:
         self, channel: socket.socket, counted_kinds: frozenset[str], rules: OutcomeRules
     ) -> None:
         # of our own: neither the user's exporters nor LiveKit Cloud see our numbers a second time
-        self._tally = Tally()
+        self._tally = DeltaAccumulator()
         self._counted_kinds = counted_kinds
         self._recorder = Recorder(self._tally, counted_kinds=counted_kinds, rules=rules)
         self._relay = Relay(channel, [self._tally])
@@ -78,10 +78,10 @@ class JobMetrics:
     def record(self, call: Call, event: CallEvent) -> None:
         """Record what happened in a call, in the context it happened in."""
         self._recorder.record(call, event)
-        if isinstance(event, PROMPT):
-            self._relay.poke()
+        if isinstance(event, FLUSH_IMMEDIATELY):
+            self._relay.send_now()
         else:
-            self._relay.remind()
+            self._relay.send_soon()
 
     def usage_of(self, call: Call) -> dict[str, float]:
         """Return what a call has used so far, as entries of its summary."""
@@ -106,13 +106,13 @@ class JobMetrics:
         self._deliveries = deliveries
         for delivery in deliveries:
             delivery.on_export = self._exported
-            delivery.on_change = self._relay.remind
+            delivery.on_change = self._relay.send_soon
         self._relay.at_risk = self._spans_at_risk
 
     def spans_failed(self, count: int) -> None:
         """Count spans that were dropped because of an error of ours."""
         self._spans_dropped(count, semconv.REASON_FAILED)
-        self._relay.poke()
+        self._relay.send_now()
 
     def _exported(self, destination: str, success: bool, lost: int) -> None:
         """Note how a delivery of spans went; it leaves with the next frame."""
@@ -121,7 +121,7 @@ class JobMetrics:
             self._tally.record(semconv.M_TELEMETRY_EXPORT_AGE, 0, (destination,))
         else:
             self._spans_dropped(lost, semconv.REASON_NOT_DELIVERED)
-        self._relay.remind()
+        self._relay.send_soon()
 
     def _spans_at_risk(self) -> list[Row]:
         labels = {

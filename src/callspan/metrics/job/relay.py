@@ -94,7 +94,7 @@ class Relay:
         self._thread.start()
         if hasattr(os, "register_at_fork"):
             this = weakref.ref(self)
-            os.register_at_fork(after_in_child=lambda: _disown(this()))
+            os.register_at_fork(after_in_child=lambda: _close_in_child(this()))
 
     def add_reader(self, reader: Source) -> None:
         """Send rows of others too: on the interval and when everything is, not with each frame.
@@ -110,18 +110,18 @@ class Relay:
     def call_opened(
         self,
         call_id: str,
-        if_lost: Iterable[Row],
+        crash_rows: Iterable[Row],
         record: Callable[[], None] | None = None,
     ) -> None:
         """Tell the worker, at once, that a call began.
 
         Args:
             call_id: Tells the calls of this process apart.
-            if_lost: What the worker adds, once, if this process ends before the call is closed;
+            crash_rows: What the worker adds, once, if this process ends before the call is closed;
                 see ``own_row``. Until then those series stand at 0.
             record: Records what belongs in the same frame; called on the relay's thread.
         """
-        self._tell(_Event(Opened(call_id, tuple(if_lost)), None, record))
+        self._tell(_Event(Opened(call_id, tuple(crash_rows)), None, record))
 
     def call_closed(self, call_id: str, record: Callable[[], None] | None = None) -> None:
         """Tell the worker, at once, that a call ended in good order.
@@ -143,12 +143,12 @@ class Relay:
         self.at_risk = None
         self._tell(_Event(None, _PROCESS, record))
 
-    def poke(self) -> None:
+    def send_now(self) -> None:
         """Send what was recorded at once: a turn, a tool or a conversion is complete."""
         with self._condition:
             self._hurry()
 
-    def remind(self) -> None:
+    def send_soon(self) -> None:
         """Send what was recorded within a second, with whatever else will be by then."""
         with self._condition:
             self._hurry(SOON_S)
@@ -296,7 +296,7 @@ class Relay:
         opened = [event.opened for event in events if event.opened is not None]
         closed = tuple(event.closed for event in events if event.closed is not None)
         # at 0 from now on, so that a crash is an increase
-        rows += [row._replace(value=0) for call in opened for row in call.if_lost]
+        rows += [row._replace(value=0) for call in opened for row in call.crash_rows]
         with guarded("noting what is at risk"):
             rows += self._note_risk(opened)
         if rows or opened or closed:
@@ -328,7 +328,7 @@ class Relay:
             self._channel.sendall(frame)
 
 
-def _disown(relay: Relay | None) -> None:
+def _close_in_child(relay: Relay | None) -> None:
     """Let go of the channel in a child that was forked off: it is not the job."""
     if relay is not None:
         relay._condition = threading.Condition()

@@ -122,7 +122,7 @@ class Encoder:
 
     def _opened(self, call: Opened) -> list[Any]:
         limits.check_call(call)
-        return [call.call_id, [self._row(row) for row in call.if_lost]]
+        return [call.call_id, [self._row(row) for row in call.crash_rows]]
 
     def _row(self, row: Row) -> list[Any]:
         value = limits.value_of(row.instrument, row.value)
@@ -201,8 +201,8 @@ class Decoder:
             tuple([limits.text(call_id) for call_id in closed]),
         )
 
-    def _opened(self, call_id: str, if_lost: Any) -> Opened:
-        call = Opened(call_id, tuple([self._row(*row) for row in if_lost]))
+    def _opened(self, call_id: str, crash_rows: Any) -> Opened:
+        call = Opened(call_id, tuple([self._row(*row) for row in crash_rows]))
         limits.check_call(call)
         return call
 

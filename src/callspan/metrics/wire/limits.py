@@ -160,7 +160,7 @@ def check_call(call: Opened) -> None:
         ValueError: If its id is no text, or its rows are not a few of counters.
     """
     text(call.call_id)
-    rows = call.if_lost
+    rows = call.crash_rows
     if len(rows) > MAX_CRASH_ROWS or any(row.instrument.kind != "counter" for row in rows):
         raise ValueError(f"more than {MAX_CRASH_ROWS} rows, or not all of counters")
 

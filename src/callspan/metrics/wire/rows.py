@@ -104,12 +104,12 @@ class Opened(NamedTuple):
 
     Attributes:
         call_id: Tells the calls of one process apart; never leaves the worker.
-        if_lost: What is added, once, should the process end before the call is closed; rows of
+        crash_rows: What is added, once, should the process end before the call is closed; rows of
             counters.
     """
 
     call_id: str
-    if_lost: tuple[Row, ...]
+    crash_rows: tuple[Row, ...]
 
 
 class Batch(NamedTuple):

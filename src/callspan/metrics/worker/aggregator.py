@@ -106,7 +106,7 @@ class Aggregator:
             if isinstance(key.data, _Channel):
                 self._contain(partial(self._read, key.data))
             else:
-                self._welcome()
+                self._register_new()
 
     def _contain(self, step: Callable[[], None]) -> bool:
         """Take a step; what fails in it is counted, and the next channel is read."""
@@ -118,7 +118,7 @@ class Aggregator:
             self.state.add(dropped_row(REASON_FAILED))
         return not failed
 
-    def _welcome(self) -> None:
+    def _register_new(self) -> None:
         self._wakeup.recv(_READ_BYTES)
         with self._condition:
             arrived, self._arrived = self._arrived, []
@@ -133,7 +133,7 @@ class Aggregator:
         except OSError:
             data = b""
         if not data:
-            self._forget(channel)
+            self._unregister(channel)
             return
         for batch in channel.decoder.feed(data):
             self._contain(partial(self._apply, batch, channel))
@@ -144,7 +144,7 @@ class Aggregator:
         else:
             self.state.apply(batch, channel)
 
-    def _forget(self, channel: _Channel) -> None:
+    def _unregister(self, channel: _Channel) -> None:
         self._selector.unregister(channel.end)
         channel.end.close()
         try:

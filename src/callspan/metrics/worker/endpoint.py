@@ -77,7 +77,7 @@ class ScrapeEndpoint:
         self._thread.join()
 
 
-class _OneOfEach(CollectorRegistry):
+class _DeduplicatingRegistry(CollectorRegistry):
     """A registry as it is served: of families with one name, ours.
 
     A program that used to count for itself may still declare the same names with
@@ -166,7 +166,7 @@ def _listen(
             f"{PORT_VARIABLE}={port}: cannot serve metrics on {host}:{port} ({error}); calls are "
             "counted and go out by the other routes. Free the port or set another one"
         ) from error
-    server.set_app(make_wsgi_app(_OneOfEach(registry)))
+    server.set_app(make_wsgi_app(_DeduplicatingRegistry(registry)))
     thread = threading.Thread(
         target=server.serve_forever, name="callspan-metrics-endpoint", daemon=True
     )

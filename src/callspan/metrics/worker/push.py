@@ -38,7 +38,7 @@ def with_instance_id(resource: Resource) -> Resource:
     return resource.merge(Resource({SERVICE_INSTANCE_ID: str(uuid.uuid4())}))
 
 
-class Push:
+class MetricPusher:
     """Sends the state to one exporter; starts its daemon thread when it is made.
 
     The interval is OTEL_METRIC_EXPORT_INTERVAL, the temporality what the exporter prefers.

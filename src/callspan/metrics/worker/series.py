@@ -108,7 +108,7 @@ class _Gauge(LiveSeries):
         return NumberDataPoint(self._attributes, _ABSENT, time, newest)
 
 
-class _LastWord(Series):
+class _LastValue(Series):
     """The newest value, whoever said it; it outlives its process, as what it speaks of does."""
 
     _newest: tuple[int, Number] = (0, 0)
@@ -121,7 +121,7 @@ class _LastWord(Series):
         return NumberDataPoint(self._attributes, _ABSENT, time, self._newest[1])
 
 
-class _Age(_LastWord):
+class _Age(_LastValue):
     """Seconds since the newest value."""
 
     def read(self, time: int) -> Point:
@@ -178,7 +178,7 @@ _KINDS: Final[dict[Kind, type[Series]]] = {
     "histogram": _Histogram,
 }
 _OF_DESTINATIONS: Final[dict[str, type[Series]]] = {
-    semconv.M_TELEMETRY_UP.name: _LastWord,
+    semconv.M_TELEMETRY_UP.name: _LastValue,
     semconv.M_TELEMETRY_EXPORT_AGE.name: _Age,
 }
 """Gauges of what lives longer than the process that speaks of it."""

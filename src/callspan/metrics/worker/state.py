@@ -124,8 +124,8 @@ class State:
             connection = self._connections.pop(process, _Connection())
             for series in connection.series:
                 series.leave(process)
-            for if_lost in connection.calls.values():
-                for row in if_lost:
+            for crash_rows in connection.calls.values():
+                for row in crash_rows:
                     self._add(row, process)
 
     def add(self, row: Row) -> None:
@@ -166,7 +166,7 @@ class State:
 
     def _open(self, call: Opened, calls: dict[str, tuple[Row, ...]]) -> None:
         if call.call_id in calls or len(calls) < MAX_OPEN_CALLS:
-            calls[call.call_id] = call.if_lost
+            calls[call.call_id] = call.crash_rows
         else:
             self._drop(REASON_TOO_MANY_CALLS, f"{MAX_OPEN_CALLS} calls are open in one process")
 
