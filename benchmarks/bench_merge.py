@@ -61,7 +61,7 @@ class Job:
 
     def frames(self) -> bytes:
         """Collect what was recorded, as frames."""
-        return b"".join(self.encoder.encode(Batch(tuple(self.reader.take()))))
+        return b"".join(self.encoder.encode(Batch(tuple(self.reader.drain()))))
 
 
 def turn_ms(settled: bool) -> tuple[float, int]:
@@ -86,7 +86,7 @@ def call_end() -> bytes:
     lost = own_row(semconv.M_SESSIONS, {"agent_name": "receptionist", "outcome": "crashed"})
     opened = b"".join(job.encoder.encode(Batch((), (Opened("call", (lost,)),))))
     job.record(SERIES_PER_CALL)
-    rows = tuple(job.reader.take())
+    rows = tuple(job.reader.drain())
     return opened + b"".join(job.encoder.encode(Batch(rows, (), ("call",))))
 
 

@@ -94,7 +94,7 @@ class LiveKitAgentsInstrumentor(BaseInstrumentor):
         if cls._options is None:
             cls._options = options
         else:
-            cls._options.take(options)
+            cls._options.merge(options)
 
     def _install(self) -> None:
         """Patch livekit-agents, unless this door was closed before livekit was imported."""

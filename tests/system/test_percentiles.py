@@ -148,7 +148,7 @@ def readings(programs: Programs, tmp_path_factory: pytest.TempPathFactory) -> It
             for value in values:
                 tally.record(metric, value, labels)
     state = State()
-    state.apply(Batch(tuple(tally.take())), "job")
+    state.apply(Batch(tuple(tally.drain())), "job")
     registry = CollectorRegistry()
     StateCollector(state, Resource({})).register(registry)
     endpoint = ScrapeEndpoint(registry, environ={"OTEL_EXPORTER_PROMETHEUS_PORT": "0"})

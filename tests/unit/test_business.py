@@ -50,11 +50,11 @@ class Line:
         recorder = Recorder(self.tally, rules=self.trace.rules)
         self.record = lambda event: recorder.record(self.trace.call, event)
 
-        def tell(event: CallEvent) -> None:
+        def emit(event: CallEvent) -> None:
             self.events.append(event)
             self.record(event)
 
-        self.trace.tell = tell
+        self.trace.emit = emit
         self.record(SessionStarted())
 
     @property
@@ -70,7 +70,7 @@ class Line:
                 row.instrument.name,
                 *(f"{key}={value}" for key, value in row.attributes if key != "agent_name"),
             ): getattr(row.value, "sum", row.value)
-            for row in self.tally.take()
+            for row in self.tally.drain()
         }
 
 
@@ -207,7 +207,7 @@ def test_a_conversion_counts_once_and_its_values_add_up(line: Line) -> None:
 def test_labels_begin_at_zero(line: Line) -> None:
     """With every outcome and conversion, when they are given: what comes then is an increase."""
     business.label("intent", "billing")
-    rows = {(row.instrument.name, row.attributes): row.value for row in line.tally.take()}
+    rows = {(row.instrument.name, row.attributes): row.value for row in line.tally.drain()}
     of_label = {key: value for key, value in rows.items() if ("intent", "billing") in key[1]}
     assert set(of_label.values()) == {0}
     named = {dict(attributes).get("outcome", name) for name, attributes in of_label}
@@ -577,10 +577,10 @@ def test_what_goes_wrong_in_recording_is_not_the_tools_error(
     """It returns what it returned; the log says what happened."""
     go_live()
 
-    def tell(event: CallEvent) -> None:
+    def emit(event: CallEvent) -> None:
         raise OddError("no room for measurements")
 
-    line.trace.tell = tell
+    line.trace.emit = emit
     with caplog.at_level(logging.ERROR):
         assert look_up("Ann") == "Ann"
     assert "telemetry failed while recording a tracked tool" in caplog.text

@@ -152,17 +152,17 @@ def _measured(trace: CallTrace) -> DeltaAccumulator:
     tally = DeltaAccumulator()
     recorder = Recorder(tally, rules=trace.rules)
 
-    def tell(event: CallEvent) -> None:
+    def emit(event: CallEvent) -> None:
         recorder.record(trace.call, event)
 
-    trace.tell = tell
+    trace.emit = emit
     return tally
 
 
 def _at_worker(tally: DeltaAccumulator) -> dict[tuple[str, ...], Any]:
     """Return what a worker holds of a tally, over the real way there, agents' names apart."""
     encoder, decoder, state = Encoder(), Decoder(), State()
-    for frame in encoder.encode(Batch(tuple(tally.take()))):
+    for frame in encoder.encode(Batch(tuple(tally.drain()))):
         for batch in decoder.feed(frame):
             assert isinstance(batch, Batch)
             state.apply(batch, object())
@@ -250,7 +250,7 @@ def _stays_usable(trace: CallTrace, tally: DeltaAccumulator) -> bool:
     )
     json.dumps(summary.to_dict(), ensure_ascii=False).encode()
     encoder = Encoder()
-    list(encoder.encode(Batch(tuple(tally.take()))))
+    list(encoder.encode(Batch(tuple(tally.drain()))))
     return encoder.invalid == 0
 
 

@@ -167,7 +167,7 @@ def test_a_span_that_ends_after_the_flush_is_not_said_to_be_lost(
     flush.done.result(timeout=10)
     tracer.start_span("late", trace.set_span_in_context(root)).end()
 
-    shutdown.report(
+    shutdown.report_losses(
         CallTrace(Call("1"), root=root),
         flush,
         Tracing(provider, is_ours=True, deliveries=[delivery]),

@@ -68,7 +68,7 @@ async def test_a_call_is_told_in_order_to_all() -> None:
     business.on_call_end(partial(lambda name, summary: told.append((name, summary)), "end"))
     call_hooks = CallHooks(5.0)
     for record in (START, TURN, TOOL, TURN):
-        call_hooks.tell(record)
+        call_hooks.emit(record)
     await finish(call_hooks)
     assert told == [
         ("start", START),
@@ -106,7 +106,7 @@ async def test_where_hooks_run() -> None:
         business.on_turn(hook)
     call_hooks = CallHooks(5.0)
     token = somewhere.set("in a turn")
-    call_hooks.tell(TURN)
+    call_hooks.emit(TURN)
     somewhere.reset(token)
     await finish(call_hooks)
     main = threading.main_thread()
@@ -122,7 +122,7 @@ async def test_a_record_from_another_thread_is_told() -> None:
     told: list[Tool] = []
     business.on_tool(told.append)
     call_hooks = CallHooks(5.0)
-    await asyncio.to_thread(call_hooks.tell, TOOL)
+    await asyncio.to_thread(call_hooks.emit, TOOL)
     await finish(call_hooks)
     assert told == [TOOL]
 
@@ -150,7 +150,7 @@ async def test_what_hangs_is_left_behind_and_named_once(caplog: pytest.LogCaptur
         business.on_call_end(hook)
     call_hooks = CallHooks(0.05)
     for _ in range(3):
-        call_hooks.tell(TURN)
+        call_hooks.emit(TURN)
     await finish(call_hooks)
     released.set()
     assert told == [TURN, TURN, TURN, END]
@@ -173,8 +173,8 @@ async def test_the_summary_does_not_wait_for_a_turn_that_hangs() -> None:
     business.on_turn(told.append)
     business.on_call_end(told.append)
     call_hooks = CallHooks(60.0)
-    call_hooks.tell(TURN)
-    call_hooks.tell(TURN)
+    call_hooks.emit(TURN)
+    call_hooks.emit(TURN)
     since = asyncio.get_running_loop().time()
     await finish(call_hooks, timeout_s=0.4)
     took_s = asyncio.get_running_loop().time() - since
@@ -204,7 +204,7 @@ async def test_what_raises_is_named_once(
     call_hooks = CallHooks(5.0)
     with caplog.at_level(logging.ERROR):
         for _ in range(3):
-            call_hooks.tell(TURN)
+            call_hooks.emit(TURN)
         await finish(call_hooks)
     assert told == [TURN, TURN, TURN]
     [line] = logged(caplog)
@@ -217,7 +217,7 @@ async def test_what_raises_is_named_once(
 async def test_without_hooks_there_is_nothing_to_wait_for() -> None:
     """No task, no thread, no record is kept."""
     call_hooks = CallHooks(5.0)
-    call_hooks.tell(TURN)
+    call_hooks.emit(TURN)
     assert call_hooks.end(END, 1.0) is None
     assert call_hooks._worker is None
 

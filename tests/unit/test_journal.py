@@ -71,7 +71,7 @@ def summarised(journal: SummaryBuilder) -> CallSummary:
 
 def turns(journal: SummaryBuilder, *events: CallEvent) -> list[Turn]:
     """Return the turns that come of events, one second after each other."""
-    told = [each for at, event in enumerate(events) for each in journal.take(event, float(at))]
+    told = [each for at, event in enumerate(events) for each in journal.handle(event, float(at))]
     assert tuple(told) == summarised(journal).turns
     return [each for each in told if isinstance(each, Turn)]
 
@@ -159,7 +159,7 @@ def test_an_answer_that_was_cut_off_at_once_is_a_turn(journal: SummaryBuilder) -
     assert (cut.speaker, cut.index, cut.interrupted, cut.text) == ("agent", 1, True, "")
     assert cut.latency_s == 0.5
     assert (again.speaker, again.index) == ("user", 2)
-    journal.take(TurnAnswered(0.25, {}), 8.0)
+    journal.handle(TurnAnswered(0.25, {}), 8.0)
     [last] = journal.end(9.0)
     assert (last.index, last.latency_s, last.interrupted) == (2, 0.25, True)
     assert summarised(journal).turns[-1] == last
@@ -168,9 +168,9 @@ def test_an_answer_that_was_cut_off_at_once_is_a_turn(journal: SummaryBuilder) -
 
 def test_a_tool_is_complete_when_it_ends(journal: SummaryBuilder) -> None:
     """With the turn that it was called in."""
-    journal.take(user(), 1.0)
+    journal.handle(user(), 1.0)
     event = ToolFinished("book", "success", 0.5, call_id="c1", arguments="{}", output="booked")
-    told = journal.take(event, 2.0)
+    told = journal.handle(event, 2.0)
     assert told == [Tool("job", 1, "book", "success", 2.0, 0.5, "c1", "{}", "booked")]
     assert summarised(journal).tools == tuple(told)
 
@@ -178,8 +178,8 @@ def test_a_tool_is_complete_when_it_ends(journal: SummaryBuilder) -> None:
 def test_without_content_no_word_is_kept(call: Call) -> None:
     """Neither what was said, nor what tools were given and gave back."""
     journal = SummaryBuilder(call, content=False)
-    journal.take(user("Marmaduke"), 1.0)
-    journal.take(ToolFinished("book", "error", arguments="Marmaduke", output="Marmaduke"), 2.0)
+    journal.handle(user("Marmaduke"), 1.0)
+    journal.handle(ToolFinished("book", "error", arguments="Marmaduke", output="Marmaduke"), 2.0)
     assert "Marmaduke" not in summarised(journal).to_json()
     assert summarised(journal).turns[0].text is None
 
@@ -198,7 +198,7 @@ def test_the_summary_of_a_call(call: Call, journal: SummaryBuilder) -> None:
         ModelUsed("llm", "openai", "gpt", {Usage.REQUESTS: 1, Usage.INPUT_TOKENS: 10}),
         ModelUsed("llm", "openai", "gpt", {Usage.REQUESTS: 1, Usage.INPUT_TOKENS: 5}),
     ):
-        journal.take(event, 7.0)
+        journal.handle(event, 7.0)
     call.turns = 1
     call.dtmf_count = 3
     call.close_reason = "user_initiated"

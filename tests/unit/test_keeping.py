@@ -26,7 +26,7 @@ def test_a_latency_that_cannot_be_makes_no_call_slow() -> None:
     calls = Calls(settings.resolve({}))
     trace = calls.trace_of(Call("1"))
     for latency_s in (1.6, 3600.0, -3600.0, 1.5):
-        calls.take(trace.call, TurnAnswered(latency_s, {}))
+        calls.handle(trace.call, TurnAnswered(latency_s, {}))
     assert trace.call.slowest_turn_s == 1.6
 
 

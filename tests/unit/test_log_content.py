@@ -79,7 +79,7 @@ def attach() -> Iterator[Any]:
     LIVEKITS.setLevel("DEBUG")
     OTHERS.setLevel("DEBUG")
     yield attach
-    log_content.give_back()
+    log_content.restore()
     for handler in attached:
         logging.root.removeHandler(handler)
 
@@ -152,7 +152,7 @@ def test_it_can_be_undone(attach: Any) -> None:
     attach(exported.handler)
     log_content.redact(content=False)
     log_content.redact(content=False)
-    log_content.give_back()
+    log_content.restore()
     assert "emit" not in vars(exported.handler)
     LIVEKITS.debug("heard", extra={"lk.pii.text": WORD})
     assert exported.records == [("heard", {"lk.pii.text": WORD})]

@@ -38,7 +38,7 @@ class Points:
     state: State = field(default_factory=State)
 
     def metrics(self) -> dict[str, Any]:
-        self.state.apply(Batch(tuple(self.tally.take())), self)
+        self.state.apply(Batch(tuple(self.tally.drain())), self)
         return {metric.name: metric for scope in self.state.read() for metric in scope.metrics}
 
     def points(self, metric: semconv.Metric) -> dict[tuple[str, ...], Any]:

@@ -16,7 +16,7 @@ from callspan.metrics.wire.rows import Distribution, Row
 
 
 def _only_row(reader: RowReader) -> Row:
-    (row,) = reader.take()
+    (row,) = reader.drain()
     return row
 
 

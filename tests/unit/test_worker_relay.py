@@ -59,7 +59,7 @@ def _read(aggregator: Aggregator) -> dict[str, list[tuple[dict[str, object], obj
 
 
 def _only_point(reader: RowReader, name: str) -> Row:
-    (row,) = (row for row in reader.take() if row.instrument.name == name)
+    (row,) = (row for row in reader.drain() if row.instrument.name == name)
     return row
 
 
@@ -124,8 +124,8 @@ def test_a_gauge_is_sent_when_it_is_set() -> None:
     reader = RowReader()
     gauge = MeterProvider([reader], shutdown_on_exit=False).get_meter("t").create_gauge("g")
     gauge.set(1)
-    assert [row.value for row in reader.take()] == [1]
-    assert reader.take() == []
+    assert [row.value for row in reader.drain()] == [1]
+    assert reader.drain() == []
 
 
 def test_a_close_and_its_numbers_are_one_frame() -> None:
@@ -341,7 +341,7 @@ def test_bounds_fit_where_none_were_advised() -> None:
     meter.create_histogram("llm_output_tokens").record(1)
     meter.create_histogram("unknown").record(1)
     meter.create_histogram("x", "s", explicit_bucket_boundaries_advisory=[1, 2]).record(1)
-    bounds = {row.instrument.name: row.instrument.bounds for row in reader.take()}
+    bounds = {row.instrument.name: row.instrument.bounds for row in reader.drain()}
     assert bounds["lk.agents.turn.e2e_latency"][:4] == (0.01, 0.02, 0.04, 0.08)
     assert bounds["lk.agents.turn.e2e_latency"][-1] == pytest.approx(81.92)
     assert bounds["gen_ai.client.token.usage"][-1] == 67108864
@@ -450,7 +450,7 @@ def test_an_exemplar_is_two_ids_and_nothing_else() -> None:
     histogram.record(0.3)
     context = span.get_span_context()
     assert [
-        (one.trace_id, one.span_id, one.value) for row in reader.take() for one in row.exemplars
+        (one.trace_id, one.span_id, one.value) for row in reader.drain() for one in row.exemplars
     ] == [(context.trace_id, context.span_id, 0.3)]
 
 
@@ -463,7 +463,7 @@ def test_a_bad_measurement_does_not_cost_the_others_of_its_series(
     for each in (0.5, value, value, 0.25):
         tally.record(semconv.M_TURN_LATENCY, each, ("a",))
 
-    latency, dropped = tally.take()
+    latency, dropped = tally.drain()
 
     assert isinstance(latency.value, Distribution)
     assert (latency.value.sum, sum(latency.value.counts)) == (0.75, 2)
@@ -484,7 +484,7 @@ class _Hanging:
     def __init__(self) -> None:
         self.entered, self.let = threading.Event(), threading.Event()
 
-    def take(self) -> list[Row]:
+    def drain(self) -> list[Row]:
         self.entered.set()
         self.let.wait(30)
         return [own_row(semconv.M_JOBS, {"agent_name": "late"})]
@@ -522,7 +522,7 @@ class _Large:
             for number in range(self.ROWS)
         ]
 
-    def take(self) -> list[Row]:
+    def drain(self) -> list[Row]:
         rows, self._rows = self._rows, []
         return rows
 
@@ -619,7 +619,7 @@ def test_a_thread_that_ends_by_our_own_error_lets_no_call_crash(
     worker = _Worker()
 
     class Failing:
-        def take(self) -> list[Row]:
+        def drain(self) -> list[Row]:
             raise SystemExit
 
     monkeypatch.setattr(threading, "excepthook", lambda _: None)

@@ -100,7 +100,7 @@ def label(name: str, value: str) -> None:
         return
     call_trace.call.worth.labels[key] = known
     call_trace.write({f"{semconv.LABEL_PREFIX}{key}": known})
-    call_trace.tell(LabelSet(key, known))
+    call_trace.emit(LabelSet(key, known))
 
 
 @contained("taking business.transfer", raises=(RefusedError,))
@@ -146,7 +146,7 @@ def feedback(
         return
     on_scale = low + (given - least) * (high - low) / (greatest - least)
     call_trace.call.worth.feedback[known] = on_scale
-    call_trace.tell(FeedbackGiven(known, on_scale))
+    call_trace.emit(FeedbackGiven(known, on_scale))
 
 
 @contained("taking business.user", raises=(RefusedError,))
@@ -224,4 +224,4 @@ def _measure(
                 what = f"{safe_repr(given[key])} is no value of label {key!r} of {kpi!r}"
                 refuse(call_trace, function, what, f"any of {sorted(known)}")
             values.append(semconv.OTHER if one is None else one)
-        call_trace.tell(Measured(metric, amount, tuple(values)))
+        call_trace.emit(Measured(metric, amount, tuple(values)))

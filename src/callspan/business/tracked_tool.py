@@ -36,7 +36,7 @@ def _tracked(function: _Function) -> _Function:
     def finished(status: str, since: float) -> None:
         with guarded("recording a tracked tool"):
             if found := call_trace.find():
-                found.tell(ToolFinished(name, status, time.perf_counter() - since))
+                found.emit(ToolFinished(name, status, time.perf_counter() - since))
 
     def tracked(wrapped: Any, _: Any, args: Any, kwargs: Any) -> Any:
         since, status = time.perf_counter(), semconv.TOOL_ERROR

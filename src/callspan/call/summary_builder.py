@@ -72,7 +72,7 @@ class SummaryBuilder:
         call = self._call
         return CallStart(call.id, trace_id, call.agent_name, call.kind, call.started_at or at)
 
-    def take(self, event: CallEvent, at: float) -> list[Turn | Tool]:
+    def handle(self, event: CallEvent, at: float) -> list[Turn | Tool]:
         """Take in one event.
 
         Args:

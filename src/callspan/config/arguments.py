@@ -76,7 +76,7 @@ class Options:
             prices = price_file.checked(prices)
         return cls(tracer_provider, capture_content, parts, set_globals, prices)
 
-    def take(self, later: Options) -> None:
+    def merge(self, later: Options) -> None:
         """Take over what a later call passed, where an earlier one left it open."""
         self.tracer_provider = self.tracer_provider or later.tracer_provider
         if self.capture_content is None:

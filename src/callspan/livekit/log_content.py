@@ -76,7 +76,7 @@ def redact(*, content: bool) -> None:
             handler.emit = _without_content(handler)  # type: ignore[method-assign]
 
 
-def give_back() -> None:
+def restore() -> None:
     """Have the wrapper command's handlers export records as they are."""
     while _redacting:
         vars(_redacting.pop()).pop("emit", None)

@@ -154,7 +154,7 @@ class _Session:
             # not the session's own on(), which warns whoever wants metrics_collected
             EventEmitter.on(session, name, self._listeners[name])
 
-    def _tell(self, event: CallEvent) -> None:
+    def _emit(self, event: CallEvent) -> None:
         self._sink.call_event(self._call, event)
 
     # --- who speaks ----------------------------------------------------------------------------
@@ -180,7 +180,7 @@ class _Session:
         if not self._heard:
             self._heard = True
             if self._call.opened_instant is not None:
-                self._tell(FirstResponse(max(at - self._call.opened_instant, 0.0)))
+                self._emit(FirstResponse(max(at - self._call.opened_instant, 0.0)))
 
     def _user_state_changed(self, event: Any) -> None:
         if event.new_state == "speaking":
@@ -191,7 +191,7 @@ class _Session:
     def _speech_ended(self, speaker: str, at: float) -> None:
         since = self._speaking_since.pop(speaker, None)
         if since is not None and at > since:
-            self._tell(SpeechEnded(speaker, at - since))
+            self._emit(SpeechEnded(speaker, at - since))
 
     def _close(self, event: Any) -> None:
         for speaker in list(self._speaking_since):
@@ -207,7 +207,7 @@ class _Session:
         if event.metrics.type == "eou_metrics":
             self.log.turn_ended(event.metrics)
         if (used := metric_fields.used(event.metrics)) is not None:
-            self._tell(used)
+            self._emit(used)
 
     def _speech_created(self, event: Any) -> None:
         activity = getattr(self._session(), "_activity", None)
@@ -229,7 +229,7 @@ class _Session:
                 heard_at = clock.instant_of(began_at) if began_at else clock.now()
                 self._answered(metrics, heard_at=heard_at)
             numbers = {k: v for k, v in metrics.items() if isinstance(v, int | float)}
-            self._tell(MessageAdded(speaker, item.text_content or "", item.interrupted, numbers))
+            self._emit(MessageAdded(speaker, item.text_content or "", item.interrupted, numbers))
 
     def _answered(self, metrics: Mapping[str, Any], *, heard_at: float) -> None:
         latency = metrics.get("e2e_latency")
@@ -241,16 +241,16 @@ class _Session:
             playback_latency=metrics.get("playback_latency") or 0.0,
             heard_at=heard_at,
         )
-        self._tell(TurnAnswered(latency, stages))
+        self._emit(TurnAnswered(latency, stages))
 
     # --- agents, tools, errors -----------------------------------------------------------------
 
     def _agent_changed(self, old: str | None, new: str) -> None:
         activity = getattr(self._session(), "_activity", None)
         if activity is not None:
-            self._tell(ToolsDeclared(_names(activity.tools)))
+            self._emit(ToolsDeclared(_names(activity.tools)))
         if old is not None:
-            self._tell(HandedOff(old, new))
+            self._emit(HandedOff(old, new))
 
     def watching_tools(self, kwargs: dict[str, Any]) -> dict[str, Any]:
         """Return the arguments of ``perform_tool_executions`` with our callbacks chained in."""
@@ -279,7 +279,7 @@ class _Session:
             name = call.name if call.name in declared else semconv.OTHER
             refused = semconv.TOOL_ERROR if output.fnc_call_out.is_error else semconv.TOOL_CANCELLED
             told = output.fnc_call_out.output
-            self._tell(
+            self._emit(
                 ToolFinished(
                     name, refused, call_id=call.call_id, arguments=call.arguments, output=told
                 )
@@ -294,7 +294,7 @@ class _Session:
         elif update.type == "tool_call_ended":
             call, since = self._running_tools.pop(update.call_id)
             duration_s = max(clock.instant_of(event.created_at) - since, 0.0)
-            self._tell(
+            self._emit(
                 ToolFinished(
                     call.name,
                     _TOOL_STATUSES[update.status],
@@ -307,7 +307,7 @@ class _Session:
 
     def _error(self, event: Any) -> None:
         error = event.error
-        self._tell(
+        self._emit(
             ErrorRaised(
                 component=_COMPONENT_BY_ERROR.get(getattr(error, "type", ""), semconv.OTHER),
                 provider=str(getattr(event.source, "provider", "")),

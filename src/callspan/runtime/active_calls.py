@@ -48,13 +48,13 @@ class Calls:
     def trace_of(self, call: Call) -> CallTrace:
         """Return a new call as its spans and its application see it."""
 
-        def tell(event: CallEvent) -> None:
+        def emit(event: CallEvent) -> None:
             with guarded("recording a call"):
-                self.take(call, event)
+                self.handle(call, event)
 
         found = self._traces[call.id] = CallTrace(
             call,
-            tell=tell,
+            emit=emit,
             rules=self._settings.rules,
             development=self._settings.development,
         )
@@ -78,14 +78,14 @@ class Calls:
                 return report.end()
         return []
 
-    def take(self, call: Call, event: CallEvent) -> None:
+    def handle(self, call: Call, event: CallEvent) -> None:
         """Take in one event, in the context it happened in."""
         # what was said is no measurement
         if self.metrics is not None and not isinstance(event, MessageAdded):
             self.metrics.record(call, event)
         if (report := self._reports.get(call.id)) is not None:
             with guarded("reporting what happened in a call"):
-                report.take(event)
+                report.handle(event)
         found = self._traces.get(call.id)
         if found is None:
             return
@@ -110,7 +110,7 @@ class Calls:
 
     def _take_spent(self, call: Call, spent: CostRecorded | None) -> None:
         if spent is not None:
-            self.take(call, spent)
+            self.handle(call, spent)
 
 
 def _note(call: Call, event: CallEvent) -> None:

@@ -71,12 +71,12 @@ class CallReport:
         """Tell, once, that the call starts."""
         if not self._started:
             self._started = True
-            self._hooks.tell(self._journal.start(self._trace_id, time.time()))
+            self._hooks.emit(self._journal.start(self._trace_id, time.time()))
 
-    def take(self, event: CallEvent) -> None:
+    def handle(self, event: CallEvent) -> None:
         """Take in one event, in the context it happened in; tell what is complete with it."""
-        for record in self._journal.take(event, time.time()):
-            self._tell(record)
+        for record in self._journal.handle(event, time.time()):
+            self._emit(record)
 
     def end(self) -> list[tuple[str, Callable[[], object]]]:
         """Tell what the call came to, and that it did; a job without a session was no call.
@@ -95,7 +95,7 @@ class CallReport:
 
     def _end(self) -> list[tuple[str, Callable[[], object]]]:
         for turn in self._journal.end(time.time()):
-            self._tell(turn)
+            self._emit(turn)
         call, rules = self._found.call, self._found.rules
         summary = self._journal.summary(
             trace_id=self._trace_id, outcome=rules.outcome_of(call), labels=rules.labels_of(call)
@@ -122,8 +122,8 @@ class CallReport:
 
     # --- log events ----------------------------------------------------------------------------
 
-    def _tell(self, record: Turn | Tool) -> None:
-        self._hooks.tell(record)
+    def _emit(self, record: Turn | Tool) -> None:
+        self._hooks.emit(record)
         if self._logs is None or not self._settings.event_content:
             return
         if isinstance(record, Tool):

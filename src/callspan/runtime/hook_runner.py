@@ -51,7 +51,7 @@ class CallHooks:
         self._running: dict[asyncio.Task[None], Hook] = {}
         self._left_behind: set[int] = set()
 
-    def tell(self, record: object) -> None:
+    def emit(self, record: object) -> None:
         """Give a record to its hooks, from any thread, in the context of what happened."""
         if hooks_of(type(record)):
             self._told = True

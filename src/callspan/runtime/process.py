@@ -93,7 +93,7 @@ class Runtime:
         """Put everything back; what cannot be taken off a provider goes inert."""
         self.active = False
         self._patches.undo()
-        log_content.give_back()
+        log_content.restore()
         atexit.unregister(self._flush_at_exit)
         of_jobs, self._job_metrics = self._job_metrics, None
         of_worker, self._worker_metrics = self._worker_metrics, None
@@ -234,8 +234,8 @@ class Runtime:
         """Record what happened in a call."""
         if isinstance(event, ToolsDeclared) and self._job_metrics is not None:
             # an agent has begun: LiveKit Cloud sets its provider when a session starts
-            self._job_metrics.take_native(set_global=self.options.set_globals)
-        self._calls.take(call, event)
+            self._job_metrics.attach_native(set_global=self.options.set_globals)
+        self._calls.handle(call, event)
 
     def session_closed(self, call: Call) -> None:
         """Write on ``agent_session`` what is known at its close."""
@@ -288,7 +288,7 @@ class Runtime:
         if self._tracing is None or not self.settings.has("flush"):
             return  # hooks alone were waited for
         timeout_s = self.settings.flush_timeout_s
-        shutdown.report(found, flush, self._tracing, timeout_s)
+        shutdown.report_losses(found, flush, self._tracing, timeout_s)
 
     # --- providers -----------------------------------------------------------------------------
 
@@ -342,14 +342,14 @@ class Runtime:
         if self._tracing is not None:
             self._tracing.count_failed = self._job_metrics.spans_failed
             self._job_metrics.watch(self._tracing.deliveries)
-        self._job_metrics.take_native(set_global=self.options.set_globals)
+        self._job_metrics.attach_native(set_global=self.options.set_globals)
 
     # --- delivery ------------------------------------------------------------------------------
 
     def _flush_targets(self) -> list[tuple[str, Callable[[], object]]]:
         assert self._tracing is not None
         timeout_s = self.settings.flush_timeout_s
-        return shutdown.targets(self._tracing, self._job_metrics, timeout_s)
+        return shutdown.flush_targets(self._tracing, self._job_metrics, timeout_s)
 
     def _register_last_flush(self) -> None:
         """Catch what ends without a job's end: scripts, tests, processes that are cancelled.

@@ -32,7 +32,7 @@ _LAST_PUSH_S: Final = 5.0
 _MOMENT_S: Final = 0.5
 
 
-def targets(
+def flush_targets(
     tracing: Tracing, job_metrics: JobMetrics | None, timeout_s: float
 ) -> list[tuple[str, Callable[[], object]]]:
     """Return everything in this process that holds telemetry back, ours and other people's."""
@@ -66,7 +66,7 @@ def decide(found: CallTrace, tracing: Tracing, keep: TailSamplingRules | None) -
             delivery.held.decide(found.trace_id, keep=kept)
 
 
-def report(found: CallTrace, flush: Flush, tracing: Tracing, timeout_s: float) -> None:
+def report_losses(found: CallTrace, flush: Flush, tracing: Tracing, timeout_s: float) -> None:
     """Say once what of a call has not got out by now.
 
     It is not counted here: some of it may leave with the end of the process.
@@ -120,7 +120,7 @@ def end_metrics(
         of_worker.close(timeout_s)
     # not before: what they still had to collect would be lost. The SDK has a lock that a callback
     # of the application may hold for as long as it likes
-    Flush([("readers", native.give_back)], 0.1 if given_up else timeout_s).wait()
+    Flush([("readers", native.detach)], 0.1 if given_up else timeout_s).wait()
 
 
 async def end_metrics_on_a_thread(

@@ -66,7 +66,7 @@ class WorkerMetrics:
         if by_command:
             # what other instrumentations record in the worker's main process
             self._native = Relay(self._aggregator.add_process())
-            native.take(self._native, set_global=False)
+            native.attach(self._native, set_global=False)
 
     def add_process(self) -> socket.socket:
         """Open a channel for a job process, or for jobs in this one; return its end."""

@@ -46,7 +46,7 @@ class CallTrace:
     """
 
     call: Call
-    tell: Callable[[CallEvent], None] = lambda event: None
+    emit: Callable[[CallEvent], None] = lambda event: None
     rules: OutcomeRules = field(default_factory=OutcomeRules)
     development: bool = False
     root: Span | None = None
@@ -89,7 +89,7 @@ class CallTrace:
     def convert(self, name: str, value: float = 0.0, currency: str = "") -> None:
         """Note that the call came to a goal that was declared."""
         first = self.call.worth.convert(name, value, currency)
-        self.tell(Converted(name, first, value, currency))
+        self.emit(Converted(name, first, value, currency))
 
     def take_request(self, request_id: str) -> Span | None:
         """Return the live span of a request, by what LiveKit wrote of it, and forget it."""

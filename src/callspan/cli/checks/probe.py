@@ -177,7 +177,7 @@ def send_through(provider: TracerProvider, timeout_s: float) -> list[Answer]:
 
 
 @contextmanager
-def _listening(thread: threading.Thread | None, tell: Callable[[Answer], None]) -> Iterator[None]:
+def _listening(thread: threading.Thread | None, note: Callable[[Answer], None]) -> Iterator[None]:
     """Hear what the HTTP library is answered, on one thread or on any, and what exporters log.
 
     By its adapter, below the session: that follows redirects, where an exporter lets it.
@@ -192,13 +192,13 @@ def _listening(thread: threading.Thread | None, tell: Callable[[Answer], None]) 
             response = original(adapter, request, **kwargs)
         except requests.RequestException as error:
             url = without_credentials(request.url or "")
-            tell(Answer(failure=_failure(error), text=_one_line(str(error)), url=url))
+            note(Answer(failure=_failure(error), text=_one_line(str(error)), url=url))
             raise
-        tell(_answer(response))
+        note(_answer(response))
         return response
 
     loggers = [logging.getLogger(name) for name in ("opentelemetry", "callspan")]
-    log, propagated = _Log(tell), [logger.propagate for logger in loggers]
+    log, propagated = _Log(note), [logger.propagate for logger in loggers]
     adapter_class.send = listened
     for logger in loggers:
         logger.addHandler(log)
@@ -215,9 +215,9 @@ def _listening(thread: threading.Thread | None, tell: Callable[[Answer], None]) 
 class _Log(logging.Handler):
     """Hears the gRPC status that an exporter logs; the rest is for a worker's log."""
 
-    def __init__(self, tell: Callable[[Answer], None]) -> None:
+    def __init__(self, note: Callable[[Answer], None]) -> None:
         super().__init__()
-        self._tell = tell
+        self._note = note
 
     def emit(self, record: logging.LogRecord) -> None:
         """Tell of a status."""
@@ -225,7 +225,7 @@ class _Log(logging.Handler):
         for argument in arguments:
             if type(argument).__name__ == "StatusCode":
                 code = str(getattr(argument, "name", ""))
-                self._tell(Answer(code=code, text=_one_line(record.getMessage())))
+                self._note(Answer(code=code, text=_one_line(record.getMessage())))
                 return
 
 

@@ -103,7 +103,7 @@ class DeltaAccumulator:
             self._logged.add(metric.name)
             _logger.warning("metrics: a value of %s is left out: %s", metric.name, error)
 
-    def take(self) -> list[Row]:
+    def drain(self) -> list[Row]:
         """Return what was recorded since the last time, and start over."""
         now = time.time_ns()
         with self._lock:

@@ -150,9 +150,9 @@ class JobMetrics:
         self._relay.end(self._count_the_rest)
         self._relay.close(timeout_s, others=others)
 
-    def take_native(self, *, set_global: bool) -> None:
+    def attach_native(self, *, set_global: bool) -> None:
         """Relay what LiveKit and others record on the global provider, once there is one."""
-        native.take(self._relay, set_global=set_global)
+        native.attach(self._relay, set_global=set_global)
 
     def _spans_dropped(self, count: int, reason: str) -> None:
         if count:

@@ -22,7 +22,7 @@ _taken: WeakKeyDictionary[MeterProvider, RowReader] = WeakKeyDictionary()
 """The reader of ours on each provider: one is enough for a process."""
 
 
-def take(relay: Relay, *, set_global: bool) -> None:
+def attach(relay: Relay, *, set_global: bool) -> None:
     """Relay what is recorded on the global provider, if there is one and nobody does yet.
 
     To be called again: LiveKit Cloud sets its own when a session starts.
@@ -59,7 +59,7 @@ def take(relay: Relay, *, set_global: bool) -> None:
     relay.add_reader(reader)
 
 
-def give_back() -> None:
+def detach() -> None:
     """Take our readers off the providers that they were put on."""
     for provider, reader in list(_taken.items()):
         if hasattr(provider, "remove_metric_reader"):

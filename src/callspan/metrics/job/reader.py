@@ -85,7 +85,7 @@ class RowReader(MetricReader):
         self._lock = threading.Lock()
         self._rows: list[Row] = []
 
-    def take(self) -> list[Row]:
+    def drain(self) -> list[Row]:
         """Collect, and return what was recorded since the last time."""
         self.collect()
         with self._lock:

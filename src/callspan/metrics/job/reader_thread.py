@@ -16,7 +16,7 @@ from ..wire.rows import Row
 class Source(Protocol):
     """Where rows come from."""
 
-    def take(self) -> list[Row]:
+    def drain(self) -> list[Row]:
         """Return what was recorded since the last time."""
 
 
@@ -59,7 +59,7 @@ class ReaderThread:
         """Whether rows of an answered request are to be taken."""
         return self._collected > self.taken
 
-    def take(self, most: int) -> list[Row]:
+    def drain(self, most: int) -> list[Row]:
         """Return the next rows of what was collected, ``most`` of them."""
         rows, self._rows = self._rows[:most], self._rows[most:]
         if not self._rows:
@@ -85,7 +85,7 @@ class ReaderThread:
             for reader in readers:
                 # a callback that exits ends no process from here
                 with contextlib.suppress(SystemExit), guarded("collecting metrics of others"):
-                    rows += reader.take()
+                    rows += reader.drain()
             with self._condition:
                 self._rows, self._collected = rows, asked
                 self._condition.notify_all()

@@ -121,7 +121,7 @@ class Relay:
                 see ``own_row``. Until then those series stand at 0.
             record: Records what belongs in the same frame; called on the relay's thread.
         """
-        self._tell(_Event(Opened(call_id, tuple(crash_rows)), None, record))
+        self._queue(_Event(Opened(call_id, tuple(crash_rows)), None, record))
 
     def call_closed(self, call_id: str, record: Callable[[], None] | None = None) -> None:
         """Tell the worker, at once, that a call ended in good order.
@@ -132,7 +132,7 @@ class Relay:
                 relay's thread, so that those numbers and the close are in one frame and a kill
                 in between cannot make the call count twice.
         """
-        self._tell(_Event(None, call_id, record))
+        self._queue(_Event(None, call_id, record))
 
     def end(self, record: Callable[[], None]) -> None:
         """Tell the worker that nothing is at risk any more.
@@ -141,7 +141,7 @@ class Relay:
             record: Records what was, as it turned out; called on the relay's thread.
         """
         self.at_risk = None
-        self._tell(_Event(None, _PROCESS, record))
+        self._queue(_Event(None, _PROCESS, record))
 
     def send_now(self) -> None:
         """Send what was recorded at once: a turn, a tool or a conversion is complete."""
@@ -191,7 +191,7 @@ class Relay:
         self._thread.join(min(timeout_s, _GAP_S))
         return sent
 
-    def _tell(self, event: _Event) -> None:
+    def _queue(self, event: _Event) -> None:
         with self._condition:
             if not self._ended:
                 self._events.append(event)
@@ -242,7 +242,7 @@ class Relay:
             events, self._events = self._events, []
             collected: list[Row] = []
             if self._readers is not None:
-                collected = self._readers.take(_SLICE)
+                collected = self._readers.drain(_SLICE)
                 self._readers.ask(asked)
                 if stopping and (lost := self._readers.waiting):
                     collected.append(dropped_row(REASON_NOT_DELIVERED, lost))
@@ -289,7 +289,7 @@ class Relay:
         rows = collected
         for source in self._sources:
             with guarded("collecting metrics"):
-                rows += source.take()
+                rows += source.drain()
         if self._failures:
             rows.append(dropped_row(REASON_FAILED, self._failures))
             self._failures = 0

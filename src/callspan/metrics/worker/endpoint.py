@@ -96,10 +96,10 @@ class _DeduplicatingRegistry(CollectorRegistry):
             if known is not family:
                 if isinstance(family, StateFamily):
                     families[family.name] = family
-                self._tell(family.name)
+                self._log_missing(family.name)
         yield from families.values()
 
-    def _tell(self, name: str) -> None:
+    def _log_missing(self, name: str) -> None:
         if name not in self._told:
             self._told.add(name)
             _logger.warning(
