@@ -413,8 +413,8 @@ def test_a_price_file_with_a_typo_is_said_and_the_worker_goes_on(
         by_command=by_command,
     )
     assert run.logged("ERROR") == [
-        f"{OURS}_PRICES: {prices}: tts.\"acme/voice\": 'per_charakter' is not a price; did you "
-        "mean 'per_character'?; the packaged prices are used"
+        f"{OURS}_PRICES: {prices}: tts.\"acme/voice\": 'per_charakter' is not a price; the "
+        "packaged prices are used; did you mean 'per_character'?"
     ]
     assert run.calls_ended == 1
     assert any(span.name == "job_entrypoint" for span in run.spans)

@@ -409,7 +409,7 @@ def assert_port_was_taken(worker: Worker, *, sessions: int) -> None:
     )
     assert "Address already in use" in said
     assert said.endswith(
-        "; calls are counted and go out by the other routes. Free the port or set another one"
+        "; calls are counted and go out by the other routes; free the port or set another one"
     )
     assert completed_in(sent_totals(worker.pushed)) == sessions
 

@@ -20,7 +20,16 @@ _GROUND: Final = {"semconv", "version", "package", "environment_variables"}
 
 MAY_IMPORT: Final[Mapping[str, Collection[str]]] = {
     "cli": {
-        *{"instrumentor", "call", "config", "livekit", "metrics.worker", "pricing", "providers"},
+        *{
+            "instrumentor",
+            "call",
+            "config",
+            "diagnostics",
+            "livekit",
+            "metrics.worker",
+            "pricing",
+            "providers",
+        },
     },
     "__init__": {"instrumentor", "business", "diagnostics"},
     "instrumentor": {"runtime", "config", "diagnostics"},
@@ -32,7 +41,7 @@ MAY_IMPORT: Final[Mapping[str, Collection[str]]] = {
     "providers": {"tracing", "export", "config", "diagnostics"},
     "tracing": {"config", "call", "diagnostics"},
     "config": {"pricing", "call", "diagnostics"},
-    "pricing": {"call"},
+    "pricing": {"call", "diagnostics"},
     "livekit": {"call", "diagnostics"},
     "metrics.job": {"metrics.recorder", "metrics.wire", "call", "diagnostics"},
     "metrics.worker": {"metrics.wire", "diagnostics"},
@@ -41,7 +50,7 @@ MAY_IMPORT: Final[Mapping[str, Collection[str]]] = {
     "metrics": set(),
     "export": {"diagnostics"},
     "waterfall": {"diagnostics"},
-    "call": set(),
+    "call": {"diagnostics"},
     "diagnostics": set(),
     "semconv": set(),
     "version": set(),

@@ -20,7 +20,6 @@ from callspan.cli.checks.verdict import (
     Verdict,
     ok,
     problem,
-    split,
     warning,
     without_secrets,
 )
@@ -191,18 +190,6 @@ def test_the_agents_variables_become_this_processs(
 def test_credentials_are_left_out(name: str, value: str, said: str, shown: str) -> None:
     """As they are set, as they are sent, and in their parts."""
     assert without_secrets(said, {name: value}) == shown
-
-
-@pytest.mark.parametrize(
-    ("text", "finding", "remedy"),
-    [
-        ("A=1: no; it is passed over; write 2", "A=1: no; it is passed over", "write 2"),
-        ("A=1: no; it is passed over", "A=1: no; it is passed over", ""),
-        ("A=1: no", "A=1: no", ""),
-    ],
-)
-def test_a_message_is_split_where_its_remedy_begins(text: str, finding: str, remedy: str) -> None:
-    assert split(text) == (finding, remedy)
 
 
 # --- its page ----------------------------------------------------------------------------------

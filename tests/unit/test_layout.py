@@ -57,7 +57,7 @@ def test_the_law_points_one_way() -> None:
     ("module", "line", "fault"),
     [
         ("call/outcome.py", "from ..tracing import call_trace", "tracing.call_trace"),
-        ("call/outcome.py", "from callspan.diagnostics.guard import guarded", "diagnostics.guard"),
+        ("call/outcome.py", "from callspan.config.settings import resolve", "config.settings"),
         ("cli/cost.py", "from ..runtime.process import Runtime", "runtime.process"),
         ("instrumentor.py", "from .providers import exporters", "providers.exporters"),
         ("metrics/wire/rows.py", "from ..worker.state import State", "metrics.worker.state"),

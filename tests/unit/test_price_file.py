@@ -54,7 +54,7 @@ def test_toml_and_json_say_the_same(tmp_path: Path) -> None:
 
 
 WRONG: list[tuple[Any, str]] = [
-    ([], 'the price file is []: it holds tables such as [tts."cartesia/sonic-3"]'),
+    ([], 'the price file is []; write tables such as [tts."cartesia/sonic-3"]'),
     ({"lllm": {}}, "'lllm' is not a component; did you mean 'llm'?"),
     (
         {"telephony": {}},
@@ -63,21 +63,24 @@ WRONG: list[tuple[Any, str]] = [
     ),
     (
         {"currency": "EUR"},
-        "currency is 'EUR': prices are in US dollars. Convert them, and write currency = \"USD\" "
+        "currency is 'EUR': prices are in US dollars; convert them, and write currency = \"USD\" "
         "or leave it out",
     ),
-    ({"llm": 3}, 'llm is 3: it holds tables such as [llm."provider/model"]'),
+    ({"llm": 3}, 'llm is 3; write tables such as [llm."provider/model"]'),
     (
         {"llm": {"gpt-4o": TOKENS}},
-        'llm."gpt-4o": write "provider/model", or "provider/*" for all models of a provider',
+        'llm."gpt-4o": not a provider and a model; write "provider/model", or "provider/*" for '
+        "all models of a provider",
     ),
     (
         {"llm": {"openai": {"gpt-4o": TOKENS}}},
-        'llm."openai": write "provider/model", or "provider/*" for all models of a provider',
+        'llm."openai": not a provider and a model; write "provider/model", or "provider/*" for '
+        "all models of a provider",
     ),
     (
         {"llm": {"/gpt-4o": TOKENS}},
-        'llm."/gpt-4o": write "provider/model", or "provider/*" for all models of a provider',
+        'llm."/gpt-4o": not a provider and a model; write "provider/model", or "provider/*" for '
+        "all models of a provider",
     ),
     (
         {"llm": {"openai/gpt-4o": TOKENS, "api.openai.com/GPT-4o": TOKENS}},
@@ -98,39 +101,39 @@ WRONG: list[tuple[Any, str]] = [
     ),
     (
         {"tts": {"cartesia/sonic": {"per_character": -0.1}}},
-        'tts."cartesia/sonic": per_character is -0.1: a price is from 0 to 1000000 US dollars, '
+        'tts."cartesia/sonic": per_character is -0.1; write a price from 0 to 1000000 US dollars, '
         "such as 0.01",
     ),
     (
         {"flat": {"per_call": float("nan")}},
-        "flat: per_call is nan: a price is from 0 to 1000000 US dollars, such as 0.01",
+        "flat: per_call is nan; write a price from 0 to 1000000 US dollars, such as 0.01",
     ),
     (
         {"flat": {"per_call": float("inf")}},
-        "flat: per_call is inf: a price is from 0 to 1000000 US dollars, such as 0.01",
+        "flat: per_call is inf; write a price from 0 to 1000000 US dollars, such as 0.01",
     ),
     (
         {"flat": {"per_call": 2_000_000}},
-        "flat: per_call is 2000000: a price is from 0 to 1000000 US dollars, such as 0.01",
+        "flat: per_call is 2000000; write a price from 0 to 1000000 US dollars, such as 0.01",
     ),
     (
         {"flat": {"per_call": "$0.15"}},
-        "flat: per_call is '$0.15': write a number of US dollars, without quotes or a currency "
+        "flat: per_call is '$0.15'; write a number of US dollars, without quotes or a currency "
         "sign, such as 0.01",
     ),
     (
         {"flat": {"per_call": True}},
-        "flat: per_call is True: write a number of US dollars, without quotes or a currency sign, "
+        "flat: per_call is True; write a number of US dollars, without quotes or a currency sign, "
         "such as 0.01",
     ),
-    ({"flat": {}}, "flat is empty: write a price, such as per_call = 0.01"),
+    ({"flat": {}}, "flat is empty; write a price, such as per_call = 0.01"),
     (
         {"stt": {"deepgram/*": {}}},
-        'stt."deepgram/*" is empty: write a price, such as per_second = 0.01',
+        'stt."deepgram/*" is empty; write a price, such as per_second = 0.01',
     ),
     (
         {"stt": {"deepgram/*": 0.0043}},
-        'stt."deepgram/*" is 0.0043: it holds prices such as per_second = 0.01',
+        'stt."deepgram/*" is 0.0043; write prices such as per_second = 0.01',
     ),
     (
         {"stt": {"deepgram/*": {"per_second": 1, "per_minute": 60}}},
@@ -170,7 +173,7 @@ def test_the_file_is_named(tmp_path: Path) -> None:
         (
             "a.toml",
             "[llm.openai/gpt-4o]\nper_request = 1\n",
-            r"a\.toml: not TOML: .*; a model's name stands in quotes: \[tts\.\"cartesia/sonic",
+            r"a\.toml: not TOML: .*; write a model's name in quotes: \[tts\.\"cartesia/sonic",
         ),
         ("a.toml", "[flat]\nper_call = 1\nper_call = 2\n", r"a\.toml: not TOML: .*line 3"),
         ("a.json", "{", r"a\.json: not JSON: .*line 1"),
@@ -181,8 +184,8 @@ def test_the_file_is_named(tmp_path: Path) -> None:
         ),
         ("a.json", '{"flat": {"per_call": NaN}}', r"a\.json: flat: per_call is nan"),
         ("a.json", f'{{"flat": {{"per_call": 1{"0" * 400}}}}}', r"a\.json: flat: per_call is 10"),
-        ("a.yaml", "flat: 1", r"a\.yaml: a price file ends in .*\.json, this one in '\.yaml'"),
-        ("prices", "", r"prices: a price file ends in \.toml or \.json, this one in ''"),
+        ("a.yaml", "flat: 1", r"a\.yaml: ends in '\.yaml'; write a price file that ends"),
+        ("prices", "", r"prices: ends in ''; write a price file"),
     ],
 )  # fmt: skip
 def test_a_file_that_is_not_one(tmp_path: Path, name: str, text: str, said: str) -> None:
@@ -220,11 +223,11 @@ _HUGE = "1" + "0" * 400
         ("a.toml", f"flat = {'[' * _DEEP}", rf"a\.toml: nested too deeply; {_EXAMPLE}"),
         ("a.json", f'{{"flat": {"[" * _DEEP}', rf"a\.json: nested too deeply; {_EXAMPLE}"),
         ("a.json", '{"llm":' * _DEEP, rf"a\.json: nested too deeply; {_EXAMPLE}"),
-        ("a.toml", f"flat.per_call{'.a' * 2000} = 1", r"flat: per_call is {'a': {'a': .*: write"),
-        ("a.toml", "[flat]\nper_call = 1e999", r"flat: per_call is inf: a price is from 0 to 1"),
-        ("a.json", '{"flat": {"per_call": 1e999}}', r"flat: per_call is inf: a price is from 0"),
-        ("a.toml", f"[flat]\nper_call = {_HUGE}", r"per_call is 10+\.\.\.0+: a price is from 0 to"),
-        ("a.toml", f"[flat]\nper_call = {'1' * 5000}", r"not TOML: Exceeds the limit .* digits; a"),
+        ("a.toml", f"flat.per_call{'.a' * 2000} = 1", r"flat: per_call is {'a': {'a': .*; write"),
+        ("a.toml", "[flat]\nper_call = 1e999", r"flat: per_call is inf; write a price from 0 to 1"),
+        ("a.json", '{"flat": {"per_call": 1e999}}', r"flat: per_call is inf; write a price from 0"),
+        ("a.toml", f"[flat]\nper_call = {_HUGE}", r"per_call is 10+\.\.\.0+; write a price"),
+        ("a.toml", f"[flat]\nper_call = {'1' * 5000}", r"not TOML: Exceeds the limit .* digits; w"),
         ("a.json", f'{{"flat": {{"per_call": {"1" * 5000}}}}}', r"not JSON: Exceeds .* 5000 digit"),
         ("a.toml", "#" * (1 << 20) + "\n", r"a\.toml: longer than 1048576 bytes; keep the prices"),
     ],
@@ -243,8 +246,8 @@ def test_a_file_that_is_deep_or_huge_is_a_problem_in_plain_words(
     resolved = settings.resolve({variable: str(path)})
     assert resolved.prices == {}
     [problem] = resolved.problems
-    assert re.search(said, problem.removesuffix("; the packaged prices are used"))
-    assert len(problem) < 500
+    assert re.search(said, str(problem).replace("; the packaged prices are used", ""))
+    assert len(str(problem)) < 500
 
 
 def _nested(times: int) -> dict[str, Any]:
@@ -257,7 +260,11 @@ def _nested(times: int) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("prices", "said"),
     [
-        (_nested(_DEEP), 'llm."llm": write "provider/model", or "provider/*" for all models'),
+        (
+            _nested(_DEEP),
+            'llm."llm": not a provider and a model; write "provider/model", or "provider/*" '
+            "for all models",
+        ),
         ({"flat": {"per_call": _nested(_DEEP)}}, "flat: per_call is {'llm': {'llm': {'llm': "),
         ({"flat": {"per_call": 10**5000}}, "flat: per_call is <int object at 0x"),
     ],

@@ -206,27 +206,27 @@ def test_the_line_to_add_can_be_added(
         ),
         (
             {"tts": {"acme/voice": {"per_character": "0.001"}}},
-            "tts.\"acme/voice\": per_character is '0.001': write a number of US dollars, without "
+            "tts.\"acme/voice\": per_character is '0.001'; write a number of US dollars, without "
             "quotes or a currency sign, such as 0.01",
         ),
         (
             {"tts": {"acme/voice": {"per_character": -1}}},
-            'tts."acme/voice": per_character is -1: a price is from 0 to 1000000 US dollars, such '
-            "as 0.01",
+            'tts."acme/voice": per_character is -1; write a price from 0 to 1000000 US '
+            "dollars, such as 0.01",
         ),
         (
             {"tts": {"acme/voice": {"per_character": float("nan")}}},
-            'tts."acme/voice": per_character is nan: a price is from 0 to 1000000 US dollars, such '
-            "as 0.01",
+            'tts."acme/voice": per_character is nan; write a price from 0 to 1000000 US '
+            "dollars, such as 0.01",
         ),
         (
             {"currency": "EUR"},
-            "currency is 'EUR': prices are in US dollars. Convert them, and write currency = "
+            "currency is 'EUR': prices are in US dollars; convert them, and write currency = "
             '"USD" or leave it out',
         ),
         (
             "prices.toml",
-            "the price file is 'prices.toml': it holds tables such as [tts.\"cartesia/sonic-3\"]",
+            "the price file is 'prices.toml'; write tables such as [tts.\"cartesia/sonic-3\"]",
         ),
     ],
 )

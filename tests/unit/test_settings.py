@@ -139,7 +139,7 @@ def test_code_overrides_the_content_variable() -> None:
 )
 def test_what_is_said_of_bad_values(environ: dict[str, str], problem: str) -> None:
     """A bad value gives one problem: the variable, the value, what to write instead."""
-    assert settings.resolve(environ).problems == (problem,)
+    assert [str(one) for one in settings.resolve(environ).problems] == [problem]
 
 
 @pytest.mark.parametrize(

@@ -291,8 +291,8 @@ def test_a_taken_port_is_said_with_the_remedy(registry: CollectorRegistry) -> No
             )
     assert str(caught.value) == (
         f"OTEL_EXPORTER_PROMETHEUS_PORT={port}: cannot serve metrics on 127.0.0.1:{port} "
-        "([Errno 98] Address already in use); calls are counted and go out by the other routes. "
-        "Free the port or set another one"
+        "([Errno 98] Address already in use); calls are counted and go out by the other routes; "
+        "free the port or set another one"
     )
 
 

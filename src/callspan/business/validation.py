@@ -11,6 +11,7 @@ from collections.abc import Collection
 from typing import Final, cast
 
 from ..call.plain_values import plain_number, plain_text
+from ..diagnostics.problem import InvalidValueError
 from ..tracing.call_trace import CallTrace
 
 _logger = logging.getLogger("callspan")
@@ -22,28 +23,28 @@ _refused: Final[set[str]] = set()
 """Functions whose refusal was logged: a million wrong values are one line."""
 
 
-class RefusedError(ValueError):
+class RefusedError(InvalidValueError):
     """A value of the application's is refused; raised in development alone."""
 
 
-def refuse(call_trace: CallTrace, function: str, what: str, instead: str) -> None:
+def refuse(call_trace: CallTrace, function: str, finding: str, remedy: str) -> None:
     """Raise in development; in production say it once for each function that is called wrongly.
 
     Args:
         call_trace: The call.
         function: Of ``business``, by name.
-        what: What is wrong, and with which value.
-        instead: What to write.
+        finding: What is wrong, and with which value.
+        remedy: What to write.
 
     Raises:
         RefusedError: In development.
     """
-    message = f"{what}; write {instead}"
+    error = RefusedError(finding, f"write {remedy}")
     if call_trace.development or "PYTEST_CURRENT_TEST" in os.environ:
-        raise RefusedError(message)
+        raise error
     if function not in _refused:
         _refused.add(function)
-        _logger.error("business.%s: %s; further ones are not logged", function, message)
+        _logger.error("business.%s: %s; further ones are not logged", function, error)
 
 
 def member(value: object, known: Collection[str]) -> str | None:

@@ -13,6 +13,7 @@ from itertools import islice
 from typing import Final
 
 from .. import semconv
+from ..diagnostics.problem import InvalidValueError
 from ..semconv import Metric
 from .plain_values import is_empty, plain_number, plain_text, safe_repr
 
@@ -89,9 +90,9 @@ class Declarations:
             outcome = _check(conversion.outcome, "outcome", _LABEL, "booking")
         conversion = Conversion(name, outcome, _text(conversion.description, "description", name))
         if self.conversions.setdefault(name, conversion) != conversion:
-            raise ValueError(
-                f"conversion {name!r} is declared twice, and differently; "
-                "declare it once, at the top of agent.py"
+            raise InvalidValueError(
+                f"conversion {name!r} is declared twice, and differently",
+                "declare it once, at the top of agent.py",
             )
         if outcome:
             self.add_outcomes([outcome])
@@ -106,9 +107,9 @@ class Declarations:
         name = _check_label(name, "intent", semconv.L_AGENT, semconv.L_OUTCOME)
         allowed = _values(name, values)
         if self.labels.setdefault(name, allowed) != allowed:
-            raise ValueError(
-                f"label {name!r} is declared twice, and differently; declare it once, at the top "
-                "of agent.py"
+            raise InvalidValueError(
+                f"label {name!r} is declared twice, and differently",
+                "declare it once, at the top of agent.py",
             )
 
     def add_kpi(
@@ -138,9 +139,9 @@ class Declarations:
             _bounds(name, bounds) if kind == "histogram" else (),
         )
         if self.kpis.setdefault(name, (metric, sets)) != (metric, sets):
-            raise ValueError(
-                f"KPI {name!r} is declared twice, and differently; declare it once, at the top "
-                "of agent.py"
+            raise InvalidValueError(
+                f"KPI {name!r} is declared twice, and differently",
+                "declare it once, at the top of agent.py",
             )
 
     def merge(self, other: Declarations) -> None:
@@ -170,16 +171,19 @@ class Declarations:
         own = (metric.name.removeprefix(semconv.OWN_PREFIX) for metric in semconv.METRICS)
         taken = {_scraped(one) for one in (*own, *others, *(set(same_kind) - {text}))}
         if _scraped(text) in taken:
-            raise ValueError(f"{what} {text!r} is the name of another metric; choose another")
+            raise InvalidValueError(
+                f"{what} {text!r} is the name of another metric", "choose another"
+            )
         return text
 
 
 def _check(name: object, what: str, pattern: re.Pattern[str], example: str) -> str:
     text = plain_text(name)
     if text is None or not pattern.fullmatch(text) or len(text) > 100:
-        raise ValueError(
-            f"{what} {safe_repr(name)}: not a name; write lower case letters, digits and _, "
-            f"beginning with a letter, for example {example!r}"
+        raise InvalidValueError(
+            f"{what} {safe_repr(name)}: not a name",
+            f"write lower case letters, digits and _, "
+            f"beginning with a letter, for example {example!r}",
         )
     return text
 
@@ -187,18 +191,18 @@ def _check(name: object, what: str, pattern: re.Pattern[str], example: str) -> s
 def _check_label(name: object, example: str, *taken: str) -> str:
     text = _check(name, "label", _LABEL, example)
     if text in taken:
-        raise ValueError(f"label {text!r} is there already; choose another name")
+        raise InvalidValueError(f"label {text!r} is there already", "choose another name")
     if text == _BUCKET:
-        raise ValueError(f"label {text!r} is Prometheus's own; choose another name")
+        raise InvalidValueError(f"label {text!r} is Prometheus's own", "choose another name")
     return text
 
 
 def _text(value: object, argument: str, name: str) -> str:
     text = plain_text(value)
     if text is None:
-        raise ValueError(
-            f"{argument}={safe_repr(value)} of {name!r}: not a text; write one in quotes, or "
-            "leave it out"
+        raise InvalidValueError(
+            f"{argument}={safe_repr(value)} of {name!r}: not a text",
+            "write one in quotes, or leave it out",
         )
     return text
 
@@ -218,8 +222,8 @@ def _bounds(name: str, bounds: Collection[float]) -> tuple[float, ...]:
         or not all(abs(number) <= sys.float_info.max for number in numbers)
     ):
         shown = safe_repr(tuple(given) or bounds)
-        raise ValueError(
-            f"bounds={shown} of {name!r}: not rising numbers; write for example (1, 5, 10, 30)"
+        raise InvalidValueError(
+            f"bounds={shown} of {name!r}: not rising numbers", "write for example (1, 5, 10, 30)"
         )
     return tuple(numbers)
 
@@ -228,9 +232,9 @@ def _sets(name: str, labels: Mapping[str, Collection[str]]) -> dict[str, frozens
     try:
         items = [(label, values) for label, values in labels.items()]
     except Exception:  # noqa: BLE001  any code can run in a mapping of the application's
-        raise ValueError(
-            f"labels={safe_repr(labels)} of {name!r}: not the values of each label; "
-            'write for example {"reason": ("busy", "late")}'
+        raise InvalidValueError(
+            f"labels={safe_repr(labels)} of {name!r}: not the values of each label",
+            'write for example {"reason": ("busy", "late")}',
         ) from None
     names = [_check_label(label, "kind", semconv.L_AGENT) for label, _ in items]
     return {name: _values(name, values) for name, (_, values) in zip(names, items, strict=True)}
@@ -242,14 +246,15 @@ def _values(name: str, values: Collection[str]) -> frozenset[str]:
     given = _listed(values) if is_list else []
     texts = [text for each in given if (text := plain_text(each)) is not None]
     if not texts or len(texts) < len(given):
-        raise ValueError(
-            f"values={safe_repr(values)} of label {name!r}: not a list of texts; "
-            'write for example ("billing", "booking")'
+        raise InvalidValueError(
+            f"values={safe_repr(values)} of label {name!r}: not a list of texts",
+            'write for example ("billing", "booking")',
         )
     if len(texts) > MAX_VALUES:
-        raise ValueError(
+        raise InvalidValueError(
             f"label {name!r} has {len(texts)} values, more than {MAX_VALUES}: each makes a series "
-            "of every metric; declare the few that a dashboard tells apart"
+            "of every metric",
+            "declare the few that a dashboard tells apart",
         )
     return frozenset(texts)
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from ..diagnostics.problem import InvalidValueError
 from .call import Call
 
 _EXAMPLE: Final = "errors,slow=1.5,outcome=abandoned|booking,ratio=0.1"
@@ -70,7 +71,7 @@ class TailSamplingRules:
             elif name == "outcome" and value:
                 outcomes.update(one.strip() for one in value.split("|"))
             else:
-                raise ValueError(f"{entry}: not understood; write for example {_EXAMPLE}")
+                raise InvalidValueError(f"{entry}: not understood", f"write for example {_EXAMPLE}")
         return cls(errors, slow_turn_s, frozenset(outcomes), ratio)
 
 
@@ -80,7 +81,7 @@ def _number(entry: str, value: str, greatest: float) -> float:
     except ValueError:
         number = -1.0
     if not 0 <= number <= greatest:
-        raise ValueError(
-            f"{entry}: not a number from 0 to {greatest:g}; write for example {_EXAMPLE}"
+        raise InvalidValueError(
+            f"{entry}: not a number from 0 to {greatest:g}", f"write for example {_EXAMPLE}"
         )
     return number

@@ -11,10 +11,13 @@ from typing import Any
 from .. import environment_variables as ours
 from ..call.declarations import Conversion, Declarations
 from ..call.outcome import OutcomeRules
+from ..diagnostics.problem import InvalidValueError, Problem
 from ..pricing import price_file
 
 
-def read(environ: Mapping[str, str], problems: list[str]) -> tuple[OutcomeRules, dict[str, str]]:
+def read(
+    environ: Mapping[str, str], problems: list[Problem]
+) -> tuple[OutcomeRules, dict[str, str]]:
     """Read how outcomes are found, and which tools convert a call to what."""
     declared = Declarations()
     tools = _conversions(environ, declared, problems)
@@ -24,8 +27,8 @@ def read(environ: Mapping[str, str], problems: list[str]) -> tuple[OutcomeRules,
     default = environ.get(variable, "").strip()
     try:
         declared.add_outcomes([default] if default else [])
-    except ValueError as error:
-        problems.append(f"{variable}={default}: {error}; it is passed over")
+    except InvalidValueError as error:
+        problems.append(error.problem.of(f"{variable}={default}", "it is passed over"))
         default = ""
     rules = OutcomeRules(
         default=default,
@@ -44,7 +47,7 @@ def read(environ: Mapping[str, str], problems: list[str]) -> tuple[OutcomeRules,
     return rules, tools
 
 
-def read_prices(environ: Mapping[str, str], problems: list[str]) -> Mapping[str, Any]:
+def read_prices(environ: Mapping[str, str], problems: list[Problem]) -> Mapping[str, Any]:
     """Read the user's price file, if one is named."""
     variable = ours.CALLSPAN_PRICES
     path = environ.get(variable, "").strip()
@@ -52,13 +55,16 @@ def read_prices(environ: Mapping[str, str], problems: list[str]) -> Mapping[str,
         return {}
     try:
         return price_file.read(path)
-    except (ValueError, OSError) as error:
-        problems.append(f"{variable}: {error}; the packaged prices are used")
-        return {}
+    except InvalidValueError as error:
+        problem = error.problem
+    except OSError as error:
+        problem = Problem(str(error))
+    problems.append(problem.of(variable, "the packaged prices are used"))
+    return {}
 
 
 def _conversions(
-    environ: Mapping[str, str], declared: Declarations, problems: list[str]
+    environ: Mapping[str, str], declared: Declarations, problems: list[Problem]
 ) -> dict[str, str]:
     variable = ours.CALLSPAN_CONVERSIONS
     tools = {}
@@ -67,36 +73,36 @@ def _conversions(
         name, _, outcome = (part.strip() for part in goal.partition(":"))
         try:
             if not (tool and separator):
-                raise ValueError("no tool; write for example book_appointment=bookings:booking")
+                raise InvalidValueError(
+                    "no tool", "write for example book_appointment=bookings:booking"
+                )
             known = declared.conversions.get(name)
             # of a second tool for the same thing, it need not be said again what it stands for
             declared.add_conversion(known if known and not outcome else Conversion(name, outcome))
             tools[tool] = name
-        except ValueError as error:
-            problems.append(f"{variable}: {entry}: {error}; it is passed over")
+        except InvalidValueError as error:
+            problems.append(error.problem.of(f"{variable}: {entry}", "it is passed over"))
     return tools
 
 
-def _labels(environ: Mapping[str, str], declared: Declarations, problems: list[str]) -> None:
+def _labels(environ: Mapping[str, str], declared: Declarations, problems: list[Problem]) -> None:
     variable = ours.CALLSPAN_LABELS
     for entry in _entries(environ, variable):
         name, _, values = (part.strip() for part in entry.partition("="))
         try:
             declared.add_label(name, [one.strip() for one in values.split("|") if one.strip()])
-        except ValueError as error:
-            problems.append(
-                f"{variable}: {entry}: {error}; it is passed over; write for example "
-                "intent=booking|billing"
-            )
+        except InvalidValueError as error:
+            problem = Problem(error.problem.finding, "write for example intent=booking|billing")
+            problems.append(problem.of(f"{variable}: {entry}", "it is passed over"))
 
 
-def _outcomes(environ: Mapping[str, str], declared: Declarations, problems: list[str]) -> None:
+def _outcomes(environ: Mapping[str, str], declared: Declarations, problems: list[Problem]) -> None:
     variable = ours.CALLSPAN_OUTCOMES
     for entry in _entries(environ, variable):
         try:
             declared.add_outcomes([entry])
-        except ValueError as error:
-            problems.append(f"{variable}: {error}; it is passed over")
+        except InvalidValueError as error:
+            problems.append(error.problem.of(variable, "it is passed over"))
 
 
 def _entries(environ: Mapping[str, str], variable: str) -> list[str]:
@@ -107,7 +113,7 @@ def _number(
     environ: Mapping[str, str],
     variable: str,
     default: float,
-    problems: list[str],
+    problems: list[Problem],
     *,
     whole: bool = False,
 ) -> float:
@@ -119,8 +125,10 @@ def _number(
     if not 0 <= number <= 3600 or (whole and not number.is_integer()):
         kind = "whole number" if whole else "number"
         problems.append(
-            f"{variable}={value}: not a {kind} from 0 to 3600, {default:g} is used; "
-            f"write for example {default or 10:g}"
+            Problem(
+                f"{variable}={value}: not a {kind} from 0 to 3600, {default:g} is used",
+                f"write for example {default or 10:g}",
+            )
         )
         return default
     return number

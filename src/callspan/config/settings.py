@@ -21,6 +21,7 @@ from .. import environment_variables as ours
 from .. import semconv
 from ..call.outcome import OutcomeRules
 from ..call.tail_sampling import TailSamplingRules
+from ..diagnostics.problem import InvalidValueError, Problem
 from ..package import ORIGINAL_METRICS_EXPORTER
 from . import business_variables
 
@@ -87,7 +88,7 @@ class Settings:
     prices: Mapping[str, Any] = field(default_factory=dict)
     keep: TailSamplingRules | None = None
     development: bool = False
-    problems: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = ()
 
     def has(self, part: str) -> bool:
         """Tell whether a part is on."""
@@ -126,7 +127,7 @@ def resolve(
         The settings; what could not be understood is in their ``problems``.
     """
     environ = _as_the_user_set_it() if environ is None else environ
-    problems: list[str] = []
+    problems: list[Problem] = []
     exporters = {}
     protocols = {}
     for signal in ("TRACES", "METRICS", "LOGS"):
@@ -246,15 +247,17 @@ def without_credentials(url: str) -> str:
     return f"{scheme}{separator}{host_and_path.partition('?')[0].partition('#')[0]}"
 
 
-def _protocol(environ: Mapping[str, str], signal: str, problems: list[str]) -> str:
+def _protocol(environ: Mapping[str, str], signal: str, problems: list[Problem]) -> str:
     for name in (f"OTEL_EXPORTER_OTLP_{signal}_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"):
         value = environ.get(name, "").strip()
         if value in ("grpc", "http/protobuf"):
             return value
         if value:
             problems.append(
-                f"{name}={value}: no such protocol here, http/protobuf is used; "
-                "write http/protobuf or grpc"
+                Problem(
+                    f"{name}={value}: no such protocol here, http/protobuf is used",
+                    "write http/protobuf or grpc",
+                )
             )
             return "http/protobuf"
     # 4317 is the port registered for OTLP over gRPC; everything else is taken to be HTTP
@@ -262,32 +265,36 @@ def _protocol(environ: Mapping[str, str], signal: str, problems: list[str]) -> s
     return "grpc" if endpoint.rstrip("/").endswith(":4317") else "http/protobuf"
 
 
-def _content(environ: Mapping[str, str], problems: list[str]) -> tuple[bool, bool]:
+def _content(environ: Mapping[str, str], problems: list[Problem]) -> tuple[bool, bool]:
     """Return whether content is exported on spans, and in events."""
     variable = ours.OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT
     value = environ.get(variable, "").strip()
     where = (value.upper() in _CONTENT_ON_SPANS, value.upper() in _CONTENT_IN_EVENTS)
     if not any(where) and value.upper() not in _CONTENT_OFF:
         problems.append(
-            f"{variable}={value}: no such value, content stays off; "
-            "write NO_CONTENT, SPAN_ONLY, EVENT_ONLY or SPAN_AND_EVENT"
+            Problem(
+                f"{variable}={value}: no such value, content stays off",
+                "write NO_CONTENT, SPAN_ONLY, EVENT_ONLY or SPAN_AND_EVENT",
+            )
         )
     return where
 
 
-def _session_report(environ: Mapping[str, str], problems: list[str]) -> str:
+def _session_report(environ: Mapping[str, str], problems: list[Problem]) -> str:
     variable = ours.CALLSPAN_SESSION_REPORT
     value = environ.get(variable, "").strip()
     if value in (semconv.REPORT_SUMMARY, semconv.REPORT_FULL):
         return value
     if value not in ("", "off"):
         problems.append(
-            f"{variable}={value}: no such report, none is sent; write summary, full or off"
+            Problem(
+                f"{variable}={value}: no such report, none is sent", "write summary, full or off"
+            )
         )
     return semconv.REPORT_OFF
 
 
-def _timeout(environ: Mapping[str, str], variable: str, problems: list[str]) -> float:
+def _timeout(environ: Mapping[str, str], variable: str, problems: list[Problem]) -> float:
     value = environ.get(variable, "").strip()
     if not value:
         return _DEFAULT_TIMEOUT_S
@@ -298,75 +305,85 @@ def _timeout(environ: Mapping[str, str], variable: str, problems: list[str]) -> 
     # LiveKit kills a job that is not gone 10 s after it said that it shuts down
     if not 0 < seconds <= 8:
         problems.append(
-            f"{variable}={value}: not a number of seconds above 0 and up to 8, "
-            f"{_DEFAULT_TIMEOUT_S:g} is used; write for example 2"
+            Problem(
+                f"{variable}={value}: not a number of seconds above 0 and up to 8, "
+                f"{_DEFAULT_TIMEOUT_S:g} is used",
+                "write for example 2",
+            )
         )
         return _DEFAULT_TIMEOUT_S
     return seconds
 
 
-def _disabled_parts(environ: Mapping[str, str], problems: list[str]) -> frozenset[str]:
+def _disabled_parts(environ: Mapping[str, str], problems: list[Problem]) -> frozenset[str]:
     variable = ours.CALLSPAN_DISABLED_PARTS
     given = frozenset(_names(environ.get(variable, "")))
     if unknown := sorted(given - PARTS):
         problems.append(
-            f"{variable}={','.join(unknown)}: no such part, it is passed over; "
-            f"use any of {', '.join(sorted(PARTS))}"
+            Problem(
+                f"{variable}={','.join(unknown)}: no such part, it is passed over",
+                f"use any of {', '.join(sorted(PARTS))}",
+            )
         )
     return given & PARTS
 
 
-def _counted_kinds(environ: Mapping[str, str], problems: list[str]) -> frozenset[str]:
+def _counted_kinds(environ: Mapping[str, str], problems: list[Problem]) -> frozenset[str]:
     variable = ours.CALLSPAN_COUNTED_KINDS
     given = frozenset(_names(environ.get(variable, "")))
     if unknown := sorted(given.difference(semconv.KINDS)):
         problems.append(
-            f"{variable}={','.join(unknown)}: no such kind of call, it is passed over; "
-            f"use any of {', '.join(semconv.KINDS)}"
+            Problem(
+                f"{variable}={','.join(unknown)}: no such kind of call, it is passed over",
+                f"use any of {', '.join(semconv.KINDS)}",
+            )
         )
     return given.intersection(semconv.KINDS) or frozenset({semconv.KIND_PRODUCTION})
 
 
-def _keep(environ: Mapping[str, str], problems: list[str]) -> TailSamplingRules | None:
+def _keep(environ: Mapping[str, str], problems: list[Problem]) -> TailSamplingRules | None:
     variable = ours.CALLSPAN_KEEP_CALLS
     value = environ.get(variable, "").strip()
     try:
         return TailSamplingRules.parse(value) if value else None
-    except ValueError as error:
-        problems.append(f"{variable}: {error}; all calls are kept")
+    except InvalidValueError as error:
+        problems.append(error.problem.of(variable, "all calls are kept"))
         return None
 
 
-def _unusable_endpoint(environ: Mapping[str, str], signal: str, protocol: str) -> str:
-    """Say what is wrong with the address of a signal; empty where nothing is."""
+def _unusable_endpoint(environ: Mapping[str, str], signal: str, protocol: str) -> Problem | None:
+    """Say what is wrong with the address of a signal; None where nothing is."""
     name, value = endpoint_variable(environ, signal)
     shown = without_credentials(value)
     if not value or (protocol == "grpc" and "://" not in value):
-        return ""
+        return None
     if not value.startswith(("http://", "https://")):
-        return (
-            f"{name}={shown}: no scheme, nothing can be sent there; write http://{shown} or "
-            f"https://{shown}"
+        return Problem(
+            f"{name}={shown}: no scheme, nothing can be sent there",
+            f"write http://{shown} or https://{shown}",
         )
     try:
         _ = urlsplit(value).port
     except ValueError as error:
-        return (
-            f"{name}={shown}: {error}, nothing can be sent there; "
-            "write for example http://localhost:4318"
+        return Problem(
+            f"{name}={shown}: {error}, nothing can be sent there",
+            "write for example http://localhost:4318",
         )
-    return ""
+    return None
 
 
 def _without_otlp(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(name for name in names if not name.startswith("otlp"))
 
 
-def _header_problems(environ: Mapping[str, str]) -> list[str]:
+def _header_problems(environ: Mapping[str, str]) -> list[Problem]:
     """Say which entries have no value; nothing of an entry is shown: it may be a credential."""
     return [
-        f"{name}: entry {position} is not name=value, it is not sent; write name=value, "
-        "comma-separated and percent-encoded, e.g. authorization=Basic%20dXNlcjpw"
+        Problem(
+            f"{name}: entry {position} is not name=value, it is not sent",
+            "write name=value, comma-separated and percent-encoded, "
+            "e.g. authorization=Basic%20dXNlcjpw",
+        )
         for name in (
             "OTEL_EXPORTER_OTLP_HEADERS",
             "OTEL_EXPORTER_OTLP_TRACES_HEADERS",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from importlib import metadata
 
+from ..diagnostics.problem import ProblemError
 from . import job, log_content, log_records, session, tracer, transfers, worker
 from .observer import Observer
 from .patches import MissingError, Patches
@@ -14,7 +15,7 @@ from .patches import MissingError, Patches
 MINIMUM = (1, 6, 10)
 
 
-class UnsupportedError(Exception):
+class UnsupportedError(ProblemError):
     """This livekit-agents cannot be instrumented; the message says why and what to install."""
 
 
@@ -42,7 +43,8 @@ def install(patches: Patches, observer: Observer) -> list[str]:
         installed = metadata.version("livekit-agents")
         raise UnsupportedError(
             f"livekit-agents {installed} is not supported ({error}): calls are taken without "
-            f"telemetry; pip install {_remedy(installed)}"
+            "telemetry",
+            f"pip install {_remedy(installed)}",
         ) from error
     try:
         worker.patch(patches, observer)

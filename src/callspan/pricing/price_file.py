@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from ..call.plain_values import plain_number, plain_text, safe_repr
+from ..diagnostics.problem import InvalidValueError
 from .rates import TOKENS, UNITS, Kind, provider_id
 
 FLAT: Final = "flat"
@@ -41,7 +42,9 @@ def read(path: str) -> Mapping[str, Any]:
     file = Path(path)
     ending = file.suffix.lower()
     if ending not in (".toml", ".json"):
-        raise ValueError(f"{path}: a price file ends in .toml or .json, this one in {ending!r}")
+        raise InvalidValueError(
+            f"{path}: ends in {ending!r}", "write a price file that ends in .toml or .json"
+        )
     try:
         with file.open("rb") as opened:
             content = opened.read(_MAX_BYTES + 1)
@@ -50,13 +53,13 @@ def read(path: str) -> Mapping[str, Any]:
             error.errno, f"cannot read the price file: {error.strerror}", path
         ) from None
     if len(content) > _MAX_BYTES:
-        raise ValueError(
-            f"{path}: longer than {_MAX_BYTES} bytes; keep the prices of the models that you use"
+        raise InvalidValueError(
+            f"{path}: longer than {_MAX_BYTES} bytes", "keep the prices of the models that you use"
         )
     try:
         text = content.decode()
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not UTF-8 text; save it as UTF-8") from error
+        raise InvalidValueError(f"{path}: not UTF-8 text", "save it as UTF-8") from error
     try:
         prices = (
             tomllib.loads(text)
@@ -64,18 +67,19 @@ def read(path: str) -> Mapping[str, Any]:
             else json.loads(text, object_pairs_hook=_without_doubles)
         )
     except RecursionError:
-        raise ValueError(
-            f"{path}: nested too deeply; write tables such as {_EXAMPLE}, and prices in them"
+        raise InvalidValueError(
+            f"{path}: nested too deeply", f"write tables such as {_EXAMPLE}, and prices in them"
         ) from None
     except ValueError as error:
-        hint = f"; a model's name stands in quotes: {_EXAMPLE}" if ending == ".toml" else ""
+        hint = f"write a model's name in quotes: {_EXAMPLE}" if ending == ".toml" else ""
         # of a number with thousands of digits, Python says how a program may read it all the same
         reason = str(error).partition("; use sys.")[0]
-        raise ValueError(f"{path}: not {ending[1:].upper()}: {reason}{hint}") from None
+        raise InvalidValueError(f"{path}: not {ending[1:].upper()}: {reason}", hint) from None
     try:
         return checked(prices)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
+    except InvalidValueError as error:
+        problem = error.problem.of(path)
+        raise InvalidValueError(problem.finding, problem.remedy) from None
 
 
 def checked(content: object) -> Mapping[str, Any]:
@@ -92,9 +96,9 @@ def checked(content: object) -> Mapping[str, Any]:
         if key == CURRENCY:
             prices[key] = plain_text(value)
             if prices[key] != "USD":
-                raise ValueError(
-                    f"{CURRENCY} is {safe_repr(value)}: prices are in US dollars. Convert them, "
-                    f'and write {CURRENCY} = "USD" or leave it out'
+                raise InvalidValueError(
+                    f"{CURRENCY} is {safe_repr(value)}: prices are in US dollars",
+                    f'convert them, and write {CURRENCY} = "USD" or leave it out',
                 )
         elif key == FLAT:
             prices[key] = _prices(FLAT, value, (PER_CALL, PER_MINUTE))
@@ -113,12 +117,15 @@ def _models(component: str, models: object) -> dict[str, dict[str, float]]:
         where = f"{component}.{json.dumps(name)}"
         provider, slash, model = name.partition("/")
         if not (slash and provider.strip() and model.strip()):
-            raise ValueError(
-                f'{where}: write "provider/model", or "provider/*" for all models of a provider'
+            raise InvalidValueError(
+                f"{where}: not a provider and a model",
+                'write "provider/model", or "provider/*" for all models of a provider',
             )
         double = names.setdefault((provider_id(provider), model.lower()), name)
         if double != name:
-            raise ValueError(f"{where}: the same model as {json.dumps(double)}; keep one of them")
+            raise InvalidValueError(
+                f"{where}: the same model as {json.dumps(double)}", "keep one of them"
+            )
         entries[name] = _prices(where, entry, UNITS[component])
         _check_entry(component, where, entries[name])
     return entries
@@ -130,12 +137,14 @@ def _check_entry(component: str, where: str, entry: Mapping[str, Any]) -> None:
     for key in entry:
         kind = UNITS[component][key][0]
         if kind in said:
-            raise ValueError(f"{where}: {said[kind]} and {key} price the same; keep one of them")
+            raise InvalidValueError(
+                f"{where}: {said[kind]} and {key} price the same", "keep one of them"
+            )
         said[kind] = key
     if any(kind in TOKENS for kind in said):
         for key in ("per_million_input_tokens", "per_million_output_tokens"):
             if key not in entry:
-                raise ValueError(f"{where}: {key} is missing; write 0 if it costs nothing")
+                raise InvalidValueError(f"{where}: {key} is missing", "write 0 if it costs nothing")
 
 
 def _prices(where: str, entry: object, known: Iterable[str]) -> dict[str, float]:
@@ -146,18 +155,18 @@ def _prices(where: str, entry: object, known: Iterable[str]) -> dict[str, float]
             raise _unknown(f"{where}: {safe_repr(key)} is not a price", key, known)
         number = None if isinstance(value, bool) else plain_number(value)
         if number is None:
-            raise ValueError(
-                f"{where}: {key} is {safe_repr(value)}: write a number of US dollars, without "
-                "quotes or a currency sign, such as 0.01"
+            raise InvalidValueError(
+                f"{where}: {key} is {safe_repr(value)}",
+                "write a number of US dollars, without quotes or a currency sign, such as 0.01",
             )
         if not 0 <= number <= _HIGHEST:
-            raise ValueError(
-                f"{where}: {key} is {safe_repr(number)}: a price is from 0 to {_HIGHEST} US "
-                "dollars, such as 0.01"
+            raise InvalidValueError(
+                f"{where}: {key} is {safe_repr(number)}",
+                f"write a price from 0 to {_HIGHEST} US dollars, such as 0.01",
             )
         prices[key] = number
     if not prices:
-        raise ValueError(f"{where} is empty: write a price, such as {known[0]} = 0.01")
+        raise InvalidValueError(f"{where} is empty", f"write a price, such as {known[0]} = 0.01")
     return prices
 
 
@@ -169,7 +178,7 @@ def _table(value: object, where: str, hint: str) -> dict[str, Any]:
         except Exception:  # noqa: BLE001  any code can run in a mapping of the application's
             entries = {None: None}
     if None in entries:
-        raise ValueError(f"{where} is {safe_repr(value)}: it holds {hint}")
+        raise InvalidValueError(f"{where} is {safe_repr(value)}", f"write {hint}")
     return cast("dict[str, Any]", entries)
 
 
@@ -179,13 +188,15 @@ def _unknown(what: str, key: str, known: Iterable[str]) -> ValueError:
     known = tuple(known)
     close = get_close_matches(key.lower(), known, n=1)
     if close:
-        return ValueError(f"{what}; did you mean {close[0]!r}?")
-    return ValueError(f"{what}; write one of {', '.join(known)}")
+        return InvalidValueError(f"{what}", f"did you mean {close[0]!r}?")
+    return InvalidValueError(f"{what}", f"write one of {', '.join(known)}")
 
 
 def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     content = dict(pairs)
     if len(content) < len(pairs):
         [(double, _)] = Counter(key for key, _ in pairs).most_common(1)
-        raise ValueError(f"{safe_repr(double)} stands twice in one table; keep one of them")
+        raise InvalidValueError(
+            f"{safe_repr(double)} stands twice in one table", "keep one of them"
+        )
     return content

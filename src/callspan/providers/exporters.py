@@ -14,6 +14,7 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from ..config.settings import Settings, endpoint_variable, without_credentials
+from ..diagnostics.problem import ProblemError
 from . import presets
 from .deadline_session import DeadlineSession
 from .presets import PresetError
@@ -27,7 +28,7 @@ _GROUPS = {
 _DEFAULT_ENDPOINTS = {"grpc": "http://localhost:4317", "http/protobuf": "http://localhost:4318"}
 
 
-class ExporterError(Exception):
+class ExporterError(ProblemError):
     """An exporter that cannot be had; the message names the variable, the value, the remedy."""
 
 
@@ -40,16 +41,16 @@ class Destination:
         variable: The variable that the address comes from; empty where there is no address.
         address: Host, port and path without credentials; empty for exporters without one.
         protocol: The OTLP protocol; empty for exporters without one.
-        because: The setting that chose the protocol, as ``NAME=value``.
-        instead: What to write to have the other protocol.
+        chosen_by: The setting that chose the protocol, as ``NAME=value``.
+        remedy: What to write to have the other protocol.
     """
 
     entry_point: str
     variable: str = ""
     address: str = ""
     protocol: str = ""
-    because: str = ""
-    instead: str = ""
+    chosen_by: str = ""
+    remedy: str = ""
 
     def __str__(self) -> str:
         if not self.address:
@@ -94,10 +95,10 @@ def destination(
     if not environ.get(chosen):
         chosen = "OTEL_EXPORTER_OTLP_PROTOCOL"
     if environ.get(chosen):
-        because, instead = f"{chosen}={protocol}", "http/protobuf"
+        chosen_by, remedy = f"{chosen}={protocol}", "http/protobuf"
     else:
-        because, instead = f"{variable}={address}", f"{chosen}=http/protobuf"
-    return Destination(name, variable, address, protocol, because, instead)
+        chosen_by, remedy = f"{variable}={address}", f"{chosen}=http/protobuf"
+    return Destination(name, variable, address, protocol, chosen_by, remedy)
 
 
 def load(target: Destination, signal: str) -> Callable[[], Any]:
@@ -110,8 +111,8 @@ def load(target: Destination, signal: str) -> Callable[[], Any]:
     if target.entry_point in presets.NAMES:
         try:
             return presets.exporter_of(target.entry_point, signal, os.environ)
-        except PresetError as problem:
-            raise ExporterError(str(problem)) from None
+        except PresetError as error:
+            raise ExporterError(error.problem.finding, error.problem.remedy) from None
     group = _GROUPS[signal]
     found = next(iter(entry_points(group=group, name=target.entry_point)), None)
     reason = "is not installed"
@@ -126,18 +127,19 @@ def load(target: Destination, signal: str) -> Callable[[], Any]:
             return loaded
     if target.protocol == "grpc":
         raise ExporterError(
-            f"{target.because}: {_GRPC_PACKAGE} {reason}, no {signal.lower()} are sent; "
-            f"pip install {_GRPC_PACKAGE}, or write {target.instead}"
+            f"{target.chosen_by}: {_GRPC_PACKAGE} {reason}, no {signal.lower()} are sent",
+            f"pip install {_GRPC_PACKAGE}, or write {target.remedy}",
         )
     if found is not None:
         raise ExporterError(
-            f"OTEL_{signal}_EXPORTER={target.entry_point}: the exporter {reason}, it is left out; "
-            "install it again, or take it out of the list"
+            f"OTEL_{signal}_EXPORTER={target.entry_point}: the exporter {reason}, it is left out",
+            "install it again, or take it out of the list",
         )
     known = sorted({point.name for point in entry_points(group=group)} | {"none", "otlp"})
     raise ExporterError(
         f"OTEL_{signal}_EXPORTER={target.entry_point}: no exporter of that name is installed, it "
-        f"is left out; use any of {', '.join(known)}"
+        f"is left out",
+        f"use any of {', '.join(known)}",
     )
 
 
@@ -156,7 +158,8 @@ def make(target: Destination, signal: str) -> Any:
     except Exception as error:
         raise ExporterError(
             f"OTEL_{signal}_EXPORTER={target.entry_point}: cannot be set up, it is left out "
-            f"({type(error).__name__}); look at the OTEL_EXPORTER_* variables"
+            f"({type(error).__name__})",
+            "look at the OTEL_EXPORTER_* variables",
         ) from error
     finally:
         logger.removeFilter(_is_not_about_a_header)

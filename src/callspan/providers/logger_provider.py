@@ -19,6 +19,7 @@ from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
 
 from .. import semconv
 from ..config.settings import Settings
+from ..diagnostics.problem import Problem
 from ..version import __version__
 from . import exporters, presets
 from .exporters import ExporterError
@@ -127,14 +128,14 @@ class LogEvents:
                 _logger.exception("a log event was not sent")
 
 
-def problems_of(settings: Settings) -> list[str]:
+def problems_of(settings: Settings) -> list[Problem]:
     """Return which exporters for log events cannot be had; nothing where none are asked for."""
     problems = []
     for name in settings.log_exporters if settings.sends_log_events else ():
         try:
             _exporter(name, settings)
-        except ExporterError as problem:
-            problems.append(str(problem))
+        except ExporterError as error:
+            problems.append(error.problem)
     return problems
 
 
@@ -142,8 +143,8 @@ def _exporter(name: str, settings: Settings) -> Callable[[], Any]:
     """Return what makes the exporter of a name."""
     if name in presets.NAMES:
         raise ExporterError(
-            f"OTEL_LOGS_EXPORTER={name}: log events are not sent there by that name; write otlp "
-            "and set OTEL_EXPORTER_OTLP_LOGS_ENDPOINT, or none"
+            f"OTEL_LOGS_EXPORTER={name}: log events are not sent there by that name",
+            "write otlp and set OTEL_EXPORTER_OTLP_LOGS_ENDPOINT, or none",
         )
     target = exporters.destination(name, "LOGS", settings)
     exporters.load(target, "LOGS")

@@ -23,6 +23,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from ..config.settings import without_credentials
+from ..diagnostics.problem import ProblemError
 from ..version import __version__
 from .deadline_session import DeadlineSession
 
@@ -51,7 +52,7 @@ _GATEWAY: Final = "https://otlp-gateway-<zone>.grafana.net/otlp"
 _PACKAGE: Final = "callspan"
 
 
-class PresetError(Exception):
+class PresetError(ProblemError):
     """A backend that cannot be used as it is set up; says which variable and what to write."""
 
 
@@ -85,9 +86,9 @@ def target_of(name: str, signal: str, environ: Mapping[str, str]) -> Target:
         return _grafana_cloud(signal, environ)
     if signal != "TRACES":
         raise PresetError(
-            f"OTEL_{signal}_EXPORTER={LANGFUSE}: Langfuse takes traces only, none are sent there; "
+            f"OTEL_{signal}_EXPORTER={LANGFUSE}: Langfuse takes traces only, none are sent there",
             f"write OTEL_{signal}_EXPORTER=prometheus to be scraped, otlp for a Collector, "
-            f"{GRAFANA_CLOUD}, or none"
+            f"{GRAFANA_CLOUD}, or none",
         )
     return _langfuse(environ)
 
@@ -141,9 +142,9 @@ def _langfuse(environ: Mapping[str, str]) -> Target:
     ):
         if value.startswith(other):
             raise PresetError(
-                f"{name}={other}…: that is the other key of the pair, nothing is sent to Langfuse; "
+                f"{name}={other}…: that is the other key of the pair, nothing is sent to Langfuse",
                 f"write the one that begins with pk-lf- into {LANGFUSE_PUBLIC_KEY} and the one "
-                f"that begins with sk-lf- into {LANGFUSE_SECRET_KEY}"
+                f"that begins with sk-lf- into {LANGFUSE_SECRET_KEY}",
             )
     variable, base = next(
         ((name, value) for name in LANGFUSE_ADDRESSES if (value := environ.get(name, "").strip())),
@@ -158,7 +159,8 @@ def _langfuse(environ: Mapping[str, str]) -> Target:
     if rest or at != base:
         raise PresetError(
             f"{variable}={base}: the path {LANGFUSE_PATH}/v1/traces is added to it, nothing is "
-            f"sent there; write {variable}={at}"
+            f"sent there",
+            f"write {variable}={at}",
         )
     return Target(
         variable,
@@ -180,20 +182,21 @@ def _grafana_cloud(signal: str, environ: Mapping[str, str]) -> Target:
     )
     if not instance_id.isdigit():
         raise PresetError(
-            f"{GRAFANA_INSTANCE_ID}: not a number, nothing is sent to Grafana Cloud; {remedy}, "
-            "it looks like 123456"
+            f"{GRAFANA_INSTANCE_ID}: not a number, nothing is sent to Grafana Cloud",
+            f"{remedy}, it looks like 123456",
         )
     if api_key.startswith("glsa_"):
         raise PresetError(
-            f"{GRAFANA_API_KEY}=glsa_…: a service account's token, which the gateway refuses; "
-            "write an access policy's (glc_…) with the scopes traces:write and metrics:write"
+            f"{GRAFANA_API_KEY}=glsa_…: a service account's token, which the gateway refuses",
+            "write an access policy's (glc_…) with the scopes traces:write and metrics:write",
         )
     base = _address(GRAFANA_ENDPOINT, endpoint, _GATEWAY)
     for path in ("/v1/traces", "/v1/metrics", "/v1/logs"):
         if base.endswith(path):
             raise PresetError(
                 f"{GRAFANA_ENDPOINT}={base}: the path of each signal is added to it, nothing is "
-                f"sent there; write {GRAFANA_ENDPOINT}={base.removesuffix(path)}"
+                f"sent there",
+                f"write {GRAFANA_ENDPOINT}={base.removesuffix(path)}",
             )
     url = urlsplit(base)
     host = url.hostname or ""
@@ -201,8 +204,8 @@ def _grafana_cloud(signal: str, environ: Mapping[str, str]) -> Target:
         host.startswith("otlp-gateway-") and url.path == "/otlp"
     ):
         raise PresetError(
-            f"{GRAFANA_ENDPOINT}={base}: not the OTLP gateway of a stack, nothing is sent there; "
-            f"write {GRAFANA_ENDPOINT}={_GATEWAY}"
+            f"{GRAFANA_ENDPOINT}={base}: not the OTLP gateway of a stack, nothing is sent there",
+            f"write {GRAFANA_ENDPOINT}={_GATEWAY}",
         )
     return Target(
         GRAFANA_ENDPOINT,
@@ -214,7 +217,7 @@ def _grafana_cloud(signal: str, environ: Mapping[str, str]) -> Target:
 def _needed(environ: Mapping[str, str], name: str, backend: str, remedy: str) -> str:
     if value := environ.get(name, "").strip():
         return value
-    raise PresetError(f"{backend} is named as an exporter and {name} is not set; {remedy}")
+    raise PresetError(f"{backend} is named as an exporter and {name} is not set", remedy)
 
 
 def _address(variable: str, value: str, instead: str) -> str:
@@ -229,17 +232,18 @@ def _address(variable: str, value: str, instead: str) -> str:
         host, _ = url.hostname, url.port
     except ValueError as error:
         raise PresetError(
-            f"{variable}={shown}: {error}, nothing can be sent there; write {instead}"
+            f"{variable}={shown}: {error}, nothing can be sent there", f"write {instead}"
         ) from None
     if url.scheme not in ("http", "https") or not host:
         raise PresetError(
             f"{variable}={shown}: not an address that begins with https:// or http://, nothing "
-            f"can be sent there; write {instead}"
+            f"can be sent there",
+            f"write {instead}",
         )
     if shown != value:
         raise PresetError(
-            f"{variable}={shown}: holds more than host and path (not shown), nothing is sent "
-            "there; leave out user, password, query and fragment, the keys have their own variables"
+            f"{variable}={shown}: holds more than host and path (not shown), nothing is sent there",
+            "leave out user, password, query and fragment, the keys have their own variables",
         )
     return value.rstrip("/")
 

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from ..config.settings import PROMETHEUS, Settings
+from ..diagnostics.problem import Problem
 from . import exporters
 from .exporters import Destination
 
@@ -29,7 +30,7 @@ def log(
     brought: bool,
     degraded: Sequence[str],
     log_records: str,
-    problems: Sequence[str],
+    problems: Sequence[Problem],
 ) -> None:
     """Log the start line, then one error for each thing in the configuration that is wrong.
 
@@ -54,8 +55,8 @@ def log(
                 # the worker serves that itself: there is no exporter to load
                 if name != PROMETHEUS:
                     exporters.load(target, signal)
-            except exporters.ExporterError as missing:
-                wrong.append(str(missing))
+            except exporters.ExporterError as error:
+                wrong.append(error.problem)
             else:
                 found.append(target)
         destinations += found
@@ -71,7 +72,7 @@ def log(
         "on" if settings.content else "off",
         f"LiveKit's log records: {log_records}; " if log_records else "",
         settings.flush_timeout_s,
-        "; ".join([*degraded, *wrong]) or "nothing",
+        "; ".join(map(str, [*degraded, *wrong])) or "nothing",
     )
     for problem in wrong:
         _logger.error("%s", problem)

@@ -16,6 +16,7 @@ from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 
 from ..config.settings import Settings
 from ..diagnostics.guard import contained
+from ..diagnostics.problem import Problem
 from ..export import langfuse
 from ..export.content_filter import without_content
 from ..export.delivery import DeliveringSpanProcessor
@@ -44,7 +45,7 @@ class Tracing:
     is_ours: bool
     deliveries: list[DeliveringSpanProcessor] = field(default_factory=list)
     enrichers: list[EnrichingSpanProcessor] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
     count_failed: Callable[[int], None] | None = None
 
     def failed(self) -> None:
@@ -190,8 +191,8 @@ def deliver(tracing: Tracing, provider: TracerProvider, settings: Settings) -> N
         target = exporters.destination(name, "TRACES", settings)
         try:
             exporter = exporters.make(target, "TRACES")
-        except exporters.ExporterError as problem:
-            tracing.problems.append(str(problem))
+        except exporters.ExporterError as error:
+            tracing.problems.append(error.problem)
         else:
             filtered = name == presets.LANGFUSE and settings.has("span_filter")
             delivery = DeliveringSpanProcessor(

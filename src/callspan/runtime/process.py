@@ -12,7 +12,7 @@ import multiprocessing
 import os
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
 from multiprocessing import util as multiprocessing_util
@@ -29,6 +29,7 @@ from ..config import settings
 from ..config.arguments import Options
 from ..config.settings import PROMETHEUS, Settings
 from ..diagnostics.guard import guarded
+from ..diagnostics.problem import Problem
 from ..export.flush import Flush
 from ..livekit import log_content
 from ..livekit import tracer as livekit_tracer
@@ -86,8 +87,8 @@ class Runtime:
             return
         try:
             self._degraded = install(self._patches, self)
-        except UnsupportedError as problem:
-            _logger.error("%s", problem)
+        except UnsupportedError as error:
+            _logger.error("%s", error.problem)
 
     def uninstall(self) -> None:
         """Put everything back; what cannot be taken off a provider goes inert."""
@@ -308,7 +309,7 @@ class Runtime:
                 self._native_provider = livekit_tracer.provider()
                 self._tracing = tracer_wiring.set_up(self.options, self.settings)
                 problems = [*self._tracing.problems, *logger_provider.problems_of(self.settings)]
-                self._say([*self.settings.problems, *problems])
+                self._log_problems([*self.settings.problems, *problems])
                 self._register_last_flush()
                 log_content.redact(content=self.settings.event_content)
                 self._calls = Calls(self.settings)
@@ -316,7 +317,7 @@ class Runtime:
                 self._set_up_metrics()
             return self._tracing
 
-    def _say(self, problems: list[str]) -> None:
+    def _log_problems(self, problems: Iterable[Problem]) -> None:
         if not self._said:
             self._said = True
             for problem in dict.fromkeys(problems):
@@ -334,7 +335,7 @@ class Runtime:
                 assert self._tracing is not None
                 resource = self._tracing.provider.resource
                 self._worker_metrics = WorkerMetrics(alone, resource, by_command=False)
-                self._say(self._worker_metrics.problems)
+                self._log_problems(self._worker_metrics.problems)
             channel = self._worker_metrics.add_process()
         resolved = self.settings
         self._job_metrics = JobMetrics(channel, resolved.counted_kinds, resolved.rules)

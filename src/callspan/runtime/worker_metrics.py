@@ -16,6 +16,7 @@ from .. import semconv
 from ..call.declarations import Declarations
 from ..config.settings import PROMETHEUS, Settings
 from ..diagnostics.guard import guarded
+from ..diagnostics.problem import Problem
 from ..export.flush import Flush
 from ..metrics.job import native
 from ..metrics.job.relay import Relay
@@ -48,7 +49,7 @@ class WorkerMetrics:
     """
 
     def __init__(self, settings: Settings, resource: Resource, *, by_command: bool) -> None:
-        self.problems: list[str] = []
+        self.problems: list[Problem] = []
         self._pid = os.getpid()
         self._book = PriceBook(settings.prices)
         self._aggregator = Aggregator(State(on_new_series=self._look_at))
@@ -138,16 +139,18 @@ class WorkerMetrics:
             push = MetricPusher(self._aggregator.state, resource, exporter, str(target))
             self._pushes.append(push)
         except ExporterError as error:
-            self.problems.append(str(error))
+            self.problems.append(error.problem)
         except ValueError as error:
             interval = os.environ.get("OTEL_METRIC_EXPORT_INTERVAL", "")
             self.problems.append(
-                f"OTEL_METRIC_EXPORT_INTERVAL={interval}: {error}, no metrics are sent; write "
-                "milliseconds, for example 60000"
+                Problem(
+                    f"OTEL_METRIC_EXPORT_INTERVAL={interval}: {error}, no metrics are sent",
+                    "write milliseconds, for example 60000",
+                )
             )
 
     def _serve(self) -> None:
         try:
             self._endpoint = ScrapeEndpoint()
         except EndpointError as error:
-            self.problems.append(str(error))
+            self.problems.append(error.problem)

@@ -49,7 +49,7 @@ class Worker:
         multiprocess_dir: What ``prometheus_multiproc_dir`` was passed to AgentServer.
         setup_functions: The names of those that its servers run in each job process.
         models: What it is seen to use, as ``component:provider/model``.
-        logged: What this package logged meanwhile, warnings and worse.
+        logged: Findings and remedies that this package logged meanwhile, warnings and worse.
         environ: Its variables afterwards; it may have loaded a file of them.
     """
 
@@ -69,7 +69,7 @@ class Worker:
     multiprocess_dir: str = ""
     setup_functions: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
-    logged: tuple[str, ...] = ()
+    logged: tuple[tuple[str, str], ...] = ()
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def to_json(self) -> str:

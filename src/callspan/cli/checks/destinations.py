@@ -17,10 +17,10 @@ from opentelemetry.sdk.metrics.export import AggregationTemporality
 from ...config.settings import PROMETHEUS
 from ...providers import exporters, presets
 from ...providers.exporters import Destination, ExporterError
-from . import langfuse, probe
+from . import langfuse, probe, verdict
 from .agent_inspection import Worker
 from .probe_results import OWN_ENDPOINT, backend_of, explain, host_and_port
-from .verdict import Setup, Status, Verdict, ok, problem, split, warning
+from .verdict import Setup, Status, Verdict, ok, problem, warning
 
 _SIGNAL_PATH: Final = re.compile("/v1/(traces|metrics|logs)")
 _PREFERENCE: Final = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE"
@@ -105,8 +105,8 @@ def _checked(name: str, signal: str, setup: Setup) -> Verdict:
     target = exporters.destination(name, signal, setup.settings, setup.environ)
     try:
         exporters.load(target, signal)
-    except ExporterError as missing:
-        return problem(*split(str(missing)))
+    except ExporterError as error:
+        return verdict.of(error.problem)
     if not target.address:
         return ok(f"{name}: is installed; it is not OTLP, and was not tried")
     found = _misaddressed(target, signal) or _not_reached(target, setup)
@@ -119,7 +119,7 @@ def _misaddressed(target: Destination, signal: str) -> Verdict | None:
     if target.protocol == "grpc":
         if backend in presets.NAMES:
             return problem(
-                f"{target.because}: gRPC, and {target.address} takes HTTP only",
+                f"{target.chosen_by}: gRPC, and {target.address} takes HTTP only",
                 f"write OTEL_EXPORTER_OTLP_{signal}_PROTOCOL=http/protobuf",
             )
         return None
@@ -192,7 +192,7 @@ def _sent(target: Destination, signal: str, setup: Setup) -> Verdict:
     try:
         exporter = exporters.make(target, signal)
     except ExporterError as error:
-        return problem(*split(str(error)))
+        return verdict.of(error.problem)
     if signal == "TRACES":
         answer = probe.send(exporter, probe.one_span(), setup.timeout_s)
         return _other_protocol(target, answer, setup) or explain(target, signal, answer, setup)
@@ -212,9 +212,9 @@ def _other_protocol(target: Destination, answer: probe.Answer, setup: Setup) -> 
     host, port = host_and_port(target)
     http2 = probe.speaks_http2(host, port, setup.timeout_s)
     if target.protocol == "grpc" and http2 is False:
-        name = (target.instead if "=" in target.instead else target.because).partition("=")[0]
+        name = (target.remedy if "=" in target.remedy else target.chosen_by).partition("=")[0]
         return problem(
-            f"{target}: gRPC, and {host}:{port} takes HTTP only ({target.because})",
+            f"{target}: gRPC, and {host}:{port} takes HTTP only ({target.chosen_by})",
             f"write {name}=http/protobuf",
         )
     if target.protocol == "grpc" and http2 and not target.address.startswith("http://"):

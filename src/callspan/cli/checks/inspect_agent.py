@@ -11,7 +11,7 @@ import runpy
 import sys
 import traceback
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, astuple, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.trace import TracerProvider
 
 from ...config.arguments import Options
+from ...diagnostics.problem import Problem
 from ...instrumentor import LiveKitAgentsInstrumentor
 from ...livekit import log_content
 from ...livekit import tracer as livekit_tracer
@@ -37,11 +38,13 @@ class _Log(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
-        self.lines: list[str] = []
+        self.problems: list[Problem] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep a line."""
-        self.lines.append(record.getMessage())
+        """Keep a problem, or what else was logged as one."""
+        arguments = record.args if isinstance(record.args, tuple) else ()
+        known = (each for each in arguments if isinstance(each, Problem))
+        self.problems.append(next(known, Problem(record.getMessage())))
 
 
 def look(path: Path, answer_timeout_s: float) -> Worker:
@@ -76,7 +79,7 @@ def look(path: Path, answer_timeout_s: float) -> Worker:
         providers_set=tuple(places),
         providers_refused=tuple(refused),
         models=tuple(models.in_source(path, namespace)),
-        logged=tuple(log.lines),
+        logged=tuple(map(astuple, log.problems)),
         environ=dict(os.environ),
     )
     return _with_servers(_with_options(worker, answer_timeout_s), namespace)

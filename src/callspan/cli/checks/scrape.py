@@ -18,7 +18,8 @@ import psutil
 from ...config.settings import PROMETHEUS
 from ...metrics.worker.endpoint import HOST_VARIABLE, PORT_VARIABLE
 from ...metrics.worker.prometheus import problems_of_multiprocess_mode
-from .verdict import Setup, Verdict, ok, problem, split, warning
+from . import verdict
+from .verdict import Setup, Verdict, ok, problem, warning
 
 _DEFAULT_HOST: Final = "localhost"
 _DEFAULT_PORT: Final = "9464"
@@ -45,7 +46,7 @@ def check(setup: Setup) -> Iterator[Verdict]:
             )
         return
     if directory:
-        yield from (problem(*split(text)) for text in problems_of_multiprocess_mode(directory))
+        yield from map(verdict.of, problems_of_multiprocess_mode(directory))
     host = setup.environ.get(HOST_VARIABLE, "").strip() or _DEFAULT_HOST
     port = setup.environ.get(PORT_VARIABLE, "").strip() or _DEFAULT_PORT
     if not port.isdigit() or not 0 < int(port) < 65536:

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from ...config.switches import is_disabled
-from .verdict import Setup, Verdict, ok, problem, split, warning
+from . import verdict
+from .verdict import Setup, Verdict, ok, problem, warning
 
 _OFF: Final = ("always_off", "parentbased_always_off")
 _RATIO: Final = ("traceidratio", "parentbased_traceidratio")
@@ -18,7 +19,7 @@ _RATIO: Final = ("traceidratio", "parentbased_traceidratio")
 def check(setup: Setup) -> Iterator[Verdict]:
     """Look at what the variables say apart from destinations."""
     found = [*_switches(setup), *_sampler(setup), *_resource(setup)]
-    found += [problem(*split(text)) for text in setup.settings.problems]
+    found += map(verdict.of, setup.settings.problems)
     yield from found or [ok("all are understood, and nothing is switched off")]
 
 

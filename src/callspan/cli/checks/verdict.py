@@ -15,6 +15,7 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from ...config.settings import Settings
+from ...diagnostics.problem import Problem
 from .agent_inspection import Worker
 
 DEFAULT_TIMEOUT_S: Final = 5.0
@@ -22,7 +23,6 @@ DEFAULT_TIMEOUT_S: Final = 5.0
 
 _SECRET_NAME: Final = re.compile("KEY|SECRET|TOKEN|PASSWORD|CREDENTIAL|HEADERS")
 _SHORTEST_SECRET: Final = 8
-_REMEDIES: Final = ("copy", "install", "leave", "look", "pip", "set", "unset", "use", "write")
 
 
 class Status(StrEnum):
@@ -63,10 +63,9 @@ def problem(finding: str, remedy: str = "") -> Verdict:
     return Verdict(Status.PROBLEM, finding, remedy)
 
 
-def split(text: str) -> tuple[str, str]:
-    """Return what a message of this package says is wrong, and what it says to write instead."""
-    finding, _, last = text.rpartition("; ")
-    return (finding, last) if finding and last.startswith(_REMEDIES) else (text, "")
+def of(reported: Problem) -> Verdict:
+    """Return a verdict on a problem that the package itself reports."""
+    return problem(reported.finding, reported.remedy)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import Final
 from . import source
 from .agent_inspection import Worker
 from .source import Source
-from .verdict import Setup, Verdict, ok, problem, split, warning
+from .verdict import Setup, Verdict, ok, problem, warning
 
 _TOP: Final = "the top of agent.py, outside of every function and of if __name__ == '__main__'"
 _LINE: Final = "from callspan import instrument; instrument()"
@@ -38,7 +38,7 @@ def check(setup: Setup) -> Iterator[Verdict]:
             f"{name} does not import livekit.agents",
             "give the file that makes the AgentServer and starts it",
         )
-    yield from (problem(*split(line)) for line in worker.logged)
+    yield from (problem(*logged) for logged in worker.logged)
     if not (worker.error and not worker.instrumented and not read.instruments):
         yield _instrumented(worker, read)
     yield from _providers(worker, read)

@@ -20,6 +20,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 from prometheus_client import REGISTRY, CollectorRegistry, make_wsgi_app
 from prometheus_client.metrics_core import Metric as Family
 
+from ...diagnostics.problem import ProblemError
 from .prometheus import StateFamily
 
 _logger = logging.getLogger("callspan")
@@ -34,7 +35,7 @@ CONNECTION_S: Final = 10.0
 """Seconds that a connection may take, all in all; Prometheus itself waits 10 by default."""
 
 
-class EndpointError(Exception):
+class EndpointError(ProblemError):
     """No scrape can be served; the message names the variable, the value and the remedy."""
 
 
@@ -164,7 +165,8 @@ def _listen(
     except (OSError, ValueError, OverflowError) as error:
         raise EndpointError(
             f"{PORT_VARIABLE}={port}: cannot serve metrics on {host}:{port} ({error}); calls are "
-            "counted and go out by the other routes. Free the port or set another one"
+            "counted and go out by the other routes",
+            "free the port or set another one",
         ) from error
     server.set_app(make_wsgi_app(_DeduplicatingRegistry(registry)))
     thread = threading.Thread(

@@ -25,6 +25,7 @@ from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.samples import Exemplar, Sample
 from prometheus_client.utils import floatToGoString
 
+from ...diagnostics.problem import Problem
 from ..wire.rows import Kind
 from .naming import family_name, labels, unit_suffix
 from .state import State
@@ -150,7 +151,7 @@ def _exemplar(one: SdkExemplar) -> Exemplar:
     )
 
 
-def problems_of_multiprocess_mode(directory: str) -> list[str]:
+def problems_of_multiprocess_mode(directory: str) -> list[Problem]:
     """Say that prometheus_client's multiprocess mode does not go with this package's scrape.
 
     Args:
@@ -160,7 +161,10 @@ def problems_of_multiprocess_mode(directory: str) -> list[str]:
     if not directory:
         return []
     return [
-        f"PROMETHEUS_MULTIPROC_DIR={directory}: an endpoint in that mode shows the files of its "
-        "processes and none of the worker's numbers; unset it, and prometheus_multiproc_dir= of "
-        "AgentServer: the worker adds its processes up by itself"
+        Problem(
+            f"PROMETHEUS_MULTIPROC_DIR={directory}: an endpoint in that mode shows the files of "
+            "its processes and none of the worker's numbers",
+            "unset it, and prometheus_multiproc_dir= of AgentServer: the worker adds its "
+            "processes up by itself",
+        )
     ]

@@ -12,17 +12,25 @@ import pytest
 from callspan.call.declarations import Conversion
 from callspan.call.outcome import OutcomeRules
 from callspan.config import business_variables
+from callspan.diagnostics.problem import Problem
 
 OURS = "CALLSPAN"
-NAME = "not a name; write lower case letters, digits and _, beginning with a letter, for example"
+
+
+def not_a_name(example: str) -> str:
+    """Return what is said of a name in a variable."""
+    return (
+        "not a name; it is passed over; write lower case letters, digits and _, beginning with a "
+        f"letter, for example {example!r}"
+    )
 
 
 def read(**variables: str) -> tuple[OutcomeRules, dict[str, str], list[str]]:
     """Read variables, named without what is common to them."""
-    problems: list[str] = []
+    problems: list[Problem] = []
     environ = {f"{OURS}_{name}": value for name, value in variables.items()}
     rules, tools = business_variables.read(environ, problems)
-    return rules, tools, problems
+    return rules, tools, [str(problem) for problem in problems]
 
 
 def test_nothing_set_is_nothing_special() -> None:
@@ -64,47 +72,47 @@ BAD: list[tuple[str, str, str]] = [
     (
         "CONVERSIONS",
         "bookings",
-        "bookings: no tool; write for example book_appointment=bookings:booking; it is passed over",
+        "bookings: no tool; it is passed over; write for example book_appointment=bookings:booking",
     ),
     (
         "CONVERSIONS",
         "=bookings",
-        "=bookings: no tool; write for example book_appointment=bookings:booking; "
-        "it is passed over",
+        "=bookings: no tool; it is passed over; "
+        "write for example book_appointment=bookings:booking",
     ),
-    ("CONVERSIONS", "book=", f"book=: conversion '': {NAME} 'bookings'; it is passed over"),
+    ("CONVERSIONS", "book=", f"book=: conversion '': {not_a_name('bookings')}"),
     (
         "CONVERSIONS",
         "book=Bookings:booking",
-        f"book=Bookings:booking: conversion 'Bookings': {NAME} 'bookings'; it is passed over",
+        f"book=Bookings:booking: conversion 'Bookings': {not_a_name('bookings')}",
     ),
     (
         "CONVERSIONS",
         "book=bookings:Booked!",
-        f"book=bookings:Booked!: outcome 'Booked!': {NAME} 'booking'; it is passed over",
+        f"book=bookings:Booked!: outcome 'Booked!': {not_a_name('booking')}",
     ),
     (
         "CONVERSIONS",
         "book=sessions",
-        "book=sessions: conversion 'sessions' is the name of another metric; choose another; "
-        "it is passed over",
+        "book=sessions: conversion 'sessions' is the name of another metric; "
+        "it is passed over; choose another",
     ),
     (
         "LABELS",
         "intent",
-        "intent: values=[] of label 'intent': not a list of texts; write for example "
-        '("billing", "booking"); it is passed over; write for example intent=booking|billing',
+        "intent: values=[] of label 'intent': not a list of texts; it is passed over; "
+        "write for example intent=booking|billing",
     ),
     (
         "LABELS",
         "le=a|b",
-        "le=a|b: label 'le' is Prometheus's own; choose another name; it is passed over; write "
+        "le=a|b: label 'le' is Prometheus's own; it is passed over; write "
         "for example intent=booking|billing",
     ),
     (
         "OUTCOMES",
         "Wrong Number",
-        f"outcome 'Wrong Number': {NAME} 'billing_question'; it is passed over",
+        f"outcome 'Wrong Number': {not_a_name('billing_question')}",
     ),
 ]
 
@@ -126,7 +134,7 @@ def test_a_conversion_that_is_declared_twice() -> None:
     rules, tools, problems = read(CONVERSIONS="book=bookings:booking,rebook=bookings:rebooking")
     assert problems == [
         f"{OURS}_CONVERSIONS: rebook=bookings:rebooking: conversion 'bookings' is declared twice, "
-        "and differently; declare it once, at the top of agent.py; it is passed over"
+        "and differently; it is passed over; declare it once, at the top of agent.py"
     ]
     assert tools == {"book": "bookings"}
     assert rules.declared.outcomes == {"booking"}
@@ -138,7 +146,7 @@ def test_a_conversion_that_is_declared_twice() -> None:
         (
             "DEFAULT_OUTCOME",
             "Inquiry",
-            f"=Inquiry: outcome 'Inquiry': {NAME} 'billing_question'; it is passed over",
+            f"=Inquiry: outcome 'Inquiry': {not_a_name('billing_question')}",
         ),
         (
             "ABANDONED_HEARD",
@@ -181,7 +189,7 @@ def test_a_value_that_is_not_understood(variable: str, value: str, problem: str)
 
 def test_no_price_file() -> None:
     """Not set is no problem."""
-    problems: list[str] = []
+    problems: list[Problem] = []
     assert business_variables.read_prices({}, problems) == {}
     assert problems == []
 
@@ -190,7 +198,7 @@ def test_a_price_file(tmp_path: Path) -> None:
     """Its content, as it was checked."""
     path = tmp_path / "prices.toml"
     path.write_text('[tts."acme/voice"]\nper_character = 0.00003\n')
-    problems: list[str] = []
+    problems: list[Problem] = []
     assert business_variables.read_prices({f"{OURS}_PRICES": str(path)}, problems) == {
         "tts": {"acme/voice": {"per_character": 0.00003}}
     }
@@ -201,20 +209,20 @@ def test_a_price_file_with_a_typo(tmp_path: Path) -> None:
     """None of it is used, since a part of it would be a wrong sum; the packaged prices are."""
     path = tmp_path / "prices.toml"
     path.write_text('[tts."acme/voice"]\nper_charakter = 0.00003\n')
-    problems: list[str] = []
+    problems: list[Problem] = []
     assert business_variables.read_prices({f"{OURS}_PRICES": str(path)}, problems) == {}
-    assert problems == [
-        f"{OURS}_PRICES: {path}: tts.\"acme/voice\": 'per_charakter' is not a price; did you mean "
-        "'per_character'?; the packaged prices are used"
+    assert [str(problem) for problem in problems] == [
+        f"{OURS}_PRICES: {path}: tts.\"acme/voice\": 'per_charakter' is not a price; the packaged "
+        "prices are used; did you mean 'per_character'?"
     ]
 
 
 def test_a_price_file_that_is_not_there(tmp_path: Path) -> None:
     """Said with its path."""
     path = tmp_path / "prices.toml"
-    problems: list[str] = []
+    problems: list[Problem] = []
     assert business_variables.read_prices({f"{OURS}_PRICES": str(path)}, problems) == {}
-    assert problems == [
+    assert [str(problem) for problem in problems] == [
         f"{OURS}_PRICES: [Errno 2] cannot read the price file: No such file or directory: "
         f"'{path}'; the packaged prices are used"
     ]
