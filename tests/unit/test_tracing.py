@@ -65,6 +65,29 @@ def test_every_span_of_a_call_carries_its_identity() -> None:
     assert dict(bench.finished("elsewhere")[0].attributes or {}) == {}
 
 
+def test_calls_of_one_task_are_traces_of_their_own() -> None:
+    """Without a job: LiveKit leaves ``agent_session`` current in the task that started it."""
+    tracer = TracerProvider().get_tracer("app")
+
+    def session() -> ReadableSpan:
+        opened = CallTrace(Call("a call"))
+        call_trace.attach(opened)
+        opened.session = tracer.start_span("agent_session")
+        otel_context.attach(trace.set_span_in_context(opened.session))
+        assert isinstance(opened.session, ReadableSpan)
+        return opened.session
+
+    def calls() -> None:
+        around = tracer.start_span("around")
+        otel_context.attach(trace.set_span_in_context(around))
+        first, second = session(), session()
+        # the application's own span stays the parent
+        assert first.parent == around.get_span_context()
+        assert second.parent is None
+
+    copy_context().run(calls)
+
+
 def test_turns_are_numbered_and_their_spans_say_which() -> None:
     """The greeting is turn 0; a turn and its answer share a number, which stages inherit."""
     bench = _Bench()

@@ -107,9 +107,15 @@ class CallTrace:
 def attach(call_trace: CallTrace) -> None:
     """Make the call findable from this task and every task it starts.
 
-    There is no detach: it is called in the task that the call runs in, which ends with it.
+    There is no detach: it is called in the task that the call runs in, which ends with it. Without
+    a job, that task may have had a call before: the new one is no part of that one's trace.
     """
-    otel_context.attach(otel_context.set_value(_KEY, call_trace))
+    context = otel_context.get_current()
+    before = find(context)
+    if before is not None and trace.get_current_span(context) is before.session:
+        # LiveKit leaves the session's span current in the task that started it
+        context = trace.set_span_in_context(trace.INVALID_SPAN, context)
+    otel_context.attach(otel_context.set_value(_KEY, call_trace, context))
 
 
 def remember(call_trace: CallTrace, span: Span) -> None:
