@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import wrapt
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from .config.arguments import Options
     from .config.settings import Settings
     from .runtime.process import Runtime
+    from .runtime.recording import Recording
 
 _LIVEKIT = "livekit.agents"
 
@@ -50,6 +52,7 @@ class LiveKitAgentsInstrumentor(BaseInstrumentor):
     _open: bool = False
     _options: Options | None = None
     _runtime: Runtime | None = None
+    _recording: Recording | None = None
 
     def instrumentation_dependencies(self) -> Collection[str]:
         """Return what is instrumented, as requirements."""
@@ -104,8 +107,46 @@ class LiveKitAgentsInstrumentor(BaseInstrumentor):
         cls = type(self)
         if cls._open and cls._runtime is None:
             cls._options = cls._options or Options()
-            cls._runtime = Runtime(cls._options, job_main)
+            cls._runtime = Runtime(cls._options, job_main, cls._recording)
             cls._runtime.install()
+
+    @property
+    def is_recording(self) -> bool:
+        """Whether calls are kept for a test; not for use by applications."""
+        return type(self)._recording is not None
+
+    @contextmanager
+    def recording(self, recording: Recording, **kwargs: Any) -> Iterator[None]:
+        """Instrument for a test, and put back what was before; not for use by applications.
+
+        Args:
+            recording: Keeps the calls of this process.
+            **kwargs: Those of ``instrument()``; they go before what agent.py passed.
+
+        Raises:
+            TypeError: If an argument is of the wrong kind.
+            ValueError: If an argument has a wrong value.
+        """
+        from .config.arguments import Options
+
+        cls = type(self)
+        options = Options.of(**kwargs)
+        was_instrumented, before = self.is_instrumented_by_opentelemetry, cls._options
+        if was_instrumented:
+            self.uninstrument()
+        if before is not None:
+            options.merge(before)
+        cls._recording, cls._options = recording, options
+        try:
+            self.instrument(skip_dep_check=True)
+            yield
+        finally:
+            if self.is_instrumented_by_opentelemetry:
+                self.uninstrument()
+            cls._recording = None
+            if was_instrumented:
+                cls._options = before
+                self.instrument(skip_dep_check=True)
 
     def enter_job_process(
         self, resolved: Settings, *, set_globals: bool, channel: socket.socket | None

@@ -31,6 +31,9 @@ MAY_IMPORT: Final[Mapping[str, Collection[str]]] = {
             "providers",
         },
     },
+    "testing": {
+        *{"instrumentor", "business", "call", "config", "export", "metrics.recorder", "tracing"},
+    },
     "__init__": {"instrumentor", "business", "diagnostics"},
     "instrumentor": {"runtime", "config", "diagnostics"},
     "runtime": {

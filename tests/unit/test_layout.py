@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import importlib
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 import callspan
-from callspan import semconv
+from callspan import semconv, testing
 from callspan.semconv import Metric
+from callspan.testing import fixtures
 from kit import house
 from kit.private_names import PRIVATE_NAMES
 
@@ -127,6 +130,16 @@ def test_public_surface() -> None:
     importlib.import_module("callspan.business")
     for name in callspan.__all__:
         assert getattr(callspan, name) is not None
+
+
+def test_public_surface_for_tests() -> None:
+    """``callspan.testing`` offers this and nothing else, and loads neither livekit nor pytest."""
+    assert testing.__all__ == ["CallRecorder", "RecordedCall", "record_calls"]
+    for name in testing.__all__:
+        assert getattr(testing, name) is not None
+    assert [name for name in vars(fixtures) if name.endswith("_recorder")] == ["call_recorder"]
+    code = "import sys, callspan.testing; print({'livekit.agents', 'pytest'} & sys.modules.keys())"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "set()"
 
 
 def test_modules_stay_short() -> None:

@@ -5,7 +5,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import fields
 from typing import Final
 
 from ..call.declarations import Conversion, Declarations
@@ -14,6 +17,17 @@ from ..diagnostics.guard import contained
 
 declared: Final = Declarations()
 """What this process's application declared."""
+
+
+@contextmanager
+def declarations_restored() -> Iterator[None]:
+    """Have what is declared inside forgotten afterwards."""
+    before = deepcopy(declared)
+    try:
+        yield
+    finally:
+        for field in fields(Declarations):
+            setattr(declared, field.name, getattr(before, field.name))
 
 
 @contained("taking business.declare_outcomes", raises=(ValueError, TypeError))

@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -116,6 +117,16 @@ def _register(name: str, record: type, hook: _AnyHook) -> _AnyHook:
     if not any(_is_same(hook, known) for known in _hooks[record]):
         _hooks[record].append(hook)
     return hook
+
+
+@contextmanager
+def hooks_restored() -> Iterator[None]:
+    """Have hooks that are registered inside forgotten afterwards."""
+    before = {record: list(hooks) for record, hooks in _hooks.items()}
+    try:
+        yield
+    finally:
+        _hooks.update(before)
 
 
 def hooks_of(record: type) -> Sequence[Hook]:

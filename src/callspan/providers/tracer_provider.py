@@ -22,7 +22,7 @@ from ..export.content_filter import without_content
 from ..export.delivery import DeliveringSpanProcessor
 from ..export.span_copy import copy_of
 from ..export.span_filter import SpanFilter
-from ..semconv import TELEMETRY_AUTO_VERSION
+from ..semconv import SERVICE_NAME, TELEMETRY_AUTO_VERSION
 from ..tracing.enrichment import EnrichingSpanProcessor
 from . import exporters, presets
 
@@ -227,3 +227,9 @@ def resource_of_process() -> Resource:
     """Return the resource of the provider that the wrapper command configured, or a fresh one."""
     configured = trace.get_tracer_provider()
     return configured.resource if isinstance(configured, TracerProvider) else Resource.create()
+
+
+def service_name(provider: TracerProvider) -> str:
+    """Return the service's name where the user set one."""
+    name = str(provider.resource.attributes.get(SERVICE_NAME, ""))
+    return "" if name.startswith("unknown_service") else name

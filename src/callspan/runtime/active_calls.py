@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from weakref import WeakValueDictionary
 
 from ..call.call import Call
@@ -26,6 +26,7 @@ from ..tracing import call_trace
 from ..tracing.call_trace import CallTrace
 from .call_costs import Pricing
 from .call_report import CallReport, log_events
+from .recording import Recording
 
 
 class Calls:
@@ -33,10 +34,12 @@ class Calls:
 
     Args:
         settings: Prices, which tools convert a call, and how it is reported.
+        recording: Is told what happens. Default: nobody is.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, recording: Recording | None = None) -> None:
         self._settings = settings
+        self._recording = recording
         # while the process waits for its job: rows of prices are slow to load
         self._pricing = Pricing(settings.prices)
         self._logs = log_events(settings)
@@ -68,6 +71,8 @@ class Calls:
 
     def session_starting(self, call: Call) -> None:
         """Report that the call starts; one without a job is not reported."""
+        if self._recording is not None and (live := self._traces.get(call.id)) is not None:
+            self._recording.session_starting(live)
         if (report := self._reports.get(call.id)) is not None:
             report.session_starting()
 
@@ -83,6 +88,8 @@ class Calls:
         # what was said is no measurement
         if self.metrics is not None and not isinstance(event, MessageAdded):
             self.metrics.record(call, event)
+        if self._recording is not None:
+            self._recording.handle(call, event)
         if (report := self._reports.get(call.id)) is not None:
             with guarded("reporting what happened in a call"):
                 report.handle(event)
@@ -102,6 +109,13 @@ class Calls:
     def session_closed(self, call: Call) -> None:
         """Add what is paid by the minute or by the call."""
         self._take_spent(call, self._pricing.flat_costs(call))
+        if self._recording is not None:
+            self._recording.session_closed(call)
+
+    def usage_of(self, call: Call) -> Mapping[str, float]:
+        """Return what a call has used so far, as entries of its summary."""
+        source = self._recording or self.metrics
+        return {} if source is None else source.usage_of(call)
 
     def close(self) -> None:
         """End what reports calls; blocks until it has sent what it holds."""

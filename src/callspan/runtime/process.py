@@ -19,7 +19,6 @@ from multiprocessing import util as multiprocessing_util
 from typing import Any
 
 from opentelemetry import trace
-from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import Span
 
 from ..business.declare import declared
@@ -39,10 +38,11 @@ from ..metrics.job.job_metrics import JobMetrics
 from ..metrics.worker.prometheus import problems_of_multiprocess_mode
 from ..providers import logger_provider, startup, tracer_provider
 from ..providers.tracer_provider import Tracing
-from ..semconv import INTERRUPTION_BARGE_IN, KIND_TEST, SERVICE_NAME
+from ..semconv import INTERRUPTION_BARGE_IN, KIND_TEST
 from ..tracing import call_trace, interruptions, summary_attributes
 from . import shutdown, tracer_wiring
 from .active_calls import Calls
+from .recording import Recording
 from .worker_metrics import WorkerMetrics
 
 _logger = logging.getLogger("callspan")
@@ -55,11 +55,15 @@ class Runtime:
         options: What was passed in code.
         job_main: The entry of job processes: called with the worker's configuration, whether a
             provider of ours may become global, a channel, and LiveKit's entry and its arguments.
+        recording: Keeps the calls of this process in its memory. Default: nobody does.
     """
 
-    def __init__(self, options: Options, job_main: Callable[..., None]) -> None:
+    def __init__(
+        self, options: Options, job_main: Callable[..., None], recording: Recording | None = None
+    ) -> None:
         self.options = options
         self._job_main = job_main
+        self._recording = recording
         self.active = True
         self._lock = threading.Lock()
         self._patches = Patches()
@@ -124,6 +128,8 @@ class Runtime:
                 provider_in_code=self.options.tracer_provider is not None,
                 prices=self.options.prices,
             )
+            if self._recording is not None:
+                self._settings = self._recording.settings_for(self._settings)
         self._settings.rules.declared.merge(declared)
         return self._settings
 
@@ -211,7 +217,9 @@ class Runtime:
 
     def _named(self, call: Call, tracing: Tracing) -> Call:
         call.agent_name = (
-            call.agent_name or self.settings.dispatch_name or _service_name(tracing.provider)
+            call.agent_name
+            or self.settings.dispatch_name
+            or tracer_provider.service_name(tracing.provider)
         )
         return call
 
@@ -243,8 +251,7 @@ class Runtime:
         self._calls.session_closed(call)
         found = call_trace.find()
         if found is not None and found.call is call and self.settings.has("attributes"):
-            usage = {} if self._job_metrics is None else self._job_metrics.usage_of(call)
-            summary_attributes.write_session(found, usage)
+            summary_attributes.write_session(found, self._calls.usage_of(call))
 
     def interrupted(self, span: Span | None, kind: str, at_ns: int | None) -> None:
         """Record an interruption on the speech's span, and count those that the user made."""
@@ -312,7 +319,7 @@ class Runtime:
                 self._log_problems([*self.settings.problems, *problems])
                 self._register_last_flush()
                 log_content.redact(content=self.settings.event_content)
-                self._calls = Calls(self.settings)
+                self._calls = Calls(self.settings, self._recording)
             if self._job_metrics is None:
                 self._set_up_metrics()
             return self._tracing
@@ -387,9 +394,3 @@ def _is_job_process() -> bool:
 
 def _but_not_scraped(resolved: Settings) -> tuple[str, ...]:
     return tuple(name for name in resolved.metric_exporters if name != PROMETHEUS)
-
-
-def _service_name(provider: TracerProvider) -> str:
-    """Return the service's name where the user set one."""
-    name = str(provider.resource.attributes.get(SERVICE_NAME, ""))
-    return "" if name.startswith("unknown_service") else name
