@@ -6,10 +6,13 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,6 +25,7 @@ from callspan.testing import CallRecorder, record_calls
 from callspan.tracing import call_trace
 from faults.stand_ins import Mind
 
+EXAMPLE = Path(__file__).parents[2] / "examples" / "testing"
 PRICES = {"llm": {"openai/gpt-4o-mini": {"per_request": 0.25}}}
 DEARER = {"llm": {"openai/gpt-4o-mini": {"per_request": 3.0}}, "flat": {"per_call": 1.0}}
 
@@ -401,3 +405,44 @@ def test_turned_off_by_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
         "OTEL_SDK_DISABLED=true: instrumentation is turned off, no call can be recorded; unset it "
         "where tests of calls run"
     )
+
+
+# --- the example -------------------------------------------------------------------------------
+
+
+def run_example(folder: Path) -> str:
+    """Run the example's tests as a user does, and return what pytest printed."""
+    result = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", "-rA", "."],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    return result.stdout
+
+
+@pytest.fixture
+def example(tmp_path: Path) -> Path:
+    """The example, as somebody copied it."""
+    return Path(shutil.copytree(EXAMPLE, tmp_path / "testing"))
+
+
+def test_the_example_passes(example: Path) -> None:
+    """Copied to a folder of its own."""
+    printed = run_example(example)
+    assert "3 passed" in printed, printed
+
+
+def test_the_example_sees_a_fault(example: Path) -> None:
+    """An agent that no longer reports its bookings, and takes any number of guests."""
+    agent = example / "restaurant.py"
+    text = agent.read_text()
+    for right, wrong in (("business.convert(", "dict("), ("guests > SEATS", "guests < 0")):
+        assert text.count(right) == 1
+        text = text.replace(right, wrong)
+    agent.write_text(text.replace('dict("bookings", ', "dict("))
+    printed = run_example(example)
+    assert "2 failed, 1 passed" in printed, printed
+    assert "assert [('find_table', 'success')] == [('find_table', 'error')]" in printed
