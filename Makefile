@@ -16,7 +16,7 @@ PHOENIX_VENV := $(CACHE)/phoenix-$(PHOENIX_KEY)
 export PHOENIX_BINARY ?= $(PHOENIX_VENV)/bin/phoenix
 
 .PHONY: help demo test lint test-unit test-contract test-integration test-system test-backends \
-	faults outages collector dashboards bench picture picture-phoenix picture-dashboards clean
+	faults outages collector docs dashboards bench picture picture-phoenix picture-dashboards clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -94,6 +94,9 @@ outages: $(VENV)/ready ## four calls against each way a backend can be sick: wha
 
 collector: ## build the OpenTelemetry Collector that the tests run, once
 	@$(PYTHON) collector-config/build.py
+
+docs: $(VENV)/ready ## write the tables of the pages that are made from the code
+	@$(BIN)/python -B docs/generate.py
 
 dashboards: $(VENV)/ready ## build the Grafana dashboards' JSON
 	@$(BIN)/python -B collector-config/grafana/generate.py

@@ -5,20 +5,18 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 
 from callspan import business, environment_variables, semconv
 from callspan.business import declare
 from callspan.call.declarations import Declarations
-from unit.test_docs import names_in, scraped_name, series_names
+from kit.docs import ROOT, names_in, queries_on, scraped_name, series_names
 
-ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "kpis.md").read_text()
 RECIPES = (ROOT / "examples" / "recipes" / "README.md").read_text()
 RULES = (ROOT / "collector-config" / "prometheus" / "rules" / "agent-kpis.yaml").read_text()
-QUERIES = re.findall(r"```promql\n(.*?)```", PAGE, re.DOTALL)
+QUERIES = queries_on(PAGE)
 SECTIONS = dict(re.findall(r"^## (.*?)\n(.*?)(?=^## |\Z)", PAGE, re.DOTALL | re.MULTILINE))
 
 STANDARD = (
