@@ -9,20 +9,49 @@ committed, so that nobody needs this to read them; a test sees to it that both a
 
 from __future__ import annotations
 
+import ast
+import inspect
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from itertools import pairwise
 from pathlib import Path
+from types import ModuleType
 from typing import Final
 
-from callspan import semconv
+from callspan import environment_variables, semconv
 from callspan.livekit import metric_fields
 from callspan.livekit.metric_fields import Home
 from callspan.metrics.worker.naming import family_name
-from callspan.semconv import Metric
+from callspan.semconv import Metric, spans, usage
 
 ROOT: Final = Path(__file__).parents[1]
 PAGES: Final = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+ATTRIBUTES: Final = (
+    ("every span of a call", ("SESSION_ID", "AGENT_NAME", "CALL_KIND")),
+    ("every span, from when it is known", ("USER_ID", "TENANT_ID", "LABEL_PREFIX")),
+    ("every span of a turn", ("TURN_INDEX",)),
+    (
+        "`stt_request`",
+        (
+            "STT_AUDIO_DURATION",
+            "STT_TRANSCRIPTION_DELAY",
+            "STT_TRANSCRIPT_LENGTH",
+            "STT_FINAL_COUNT",
+        ),
+    ),
+    ("event `interruption` on `agent_turn`", ("INTERRUPTION_KIND", "PLAYOUT_POSITION")),
+    ("requests to models and services, the root", ("SPAN_COST",)),
+    ("`llm_request`, `tts_request`, `realtime_inference`", ("UNPRICED",)),
+    ("`agent_session`, the root", ("DURATION", "TURNS", "INTERRUPTIONS", "CLOSE_REASON")),
+    ("`agent_session`, the root", ("USAGE_PREFIX",)),
+    ("the root", ("OUTCOME", "OUTCOME_REASON", "CONVERSIONS", "COST_PREFIX")),
+    (
+        "the root of a telephone call",
+        ("CALL_DIRECTION", "CALL_TRUNK_ID", "CALL_SIP_ID", "CALL_DTMF_COUNT"),
+    ),
+)
+"""Where each attribute is written; what it means is in its docstring in ``semconv``."""
 _MARKED: Final = re.compile(r"(<!-- generated: (.*?) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -79,9 +108,47 @@ def _places(home: Home, component: str) -> Iterator[str]:
         yield f"the time of {spelled}"
 
 
+def variables_table() -> Iterator[str]:
+    """Our own variables, from ``environment_variables``."""
+    yield "| variable | meaning | default |"
+    yield "|---|---|---|"
+    for constant, text in _docstrings(environment_variables).items():
+        meaning, _, default = text.removesuffix(".").partition(" Default: ")
+        yield f"| `{getattr(environment_variables, constant)}` | {meaning} | {default} |"
+
+
+def attributes_table() -> Iterator[str]:
+    """Our own attributes of spans, from ``semconv``."""
+    described = _docstrings(spans) | _docstrings(usage)
+    yield "| attribute | on | what it says |"
+    yield "|---|---|---|"
+    for where, constants in ATTRIBUTES:
+        for constant in constants:
+            name = getattr(semconv, constant)
+            shown = f"{name}…" if name.endswith(".") else name
+            yield f"| `{shown}` | {where} | {described[constant]} |"
+
+
+def _docstrings(module: ModuleType) -> dict[str, str]:
+    """Return what stands below each constant of a module, as one line of a table."""
+    body = ast.parse(inspect.getsource(module)).body
+    described = {}
+    for constant, below in pairwise(body):
+        match constant, below:
+            case (
+                ast.AnnAssign(target=ast.Name(name)),
+                ast.Expr(value=ast.Constant(value=str(text))),
+            ):
+                line = " ".join(text.replace("``", "`").split())
+                described[name] = line.replace("|", "\\|")
+    return described
+
+
 TABLES: Final[Mapping[str, Callable[[], Iterator[str]]]] = {
     "metrics": metrics_table,
     "fields": fields_table,
+    "variables": variables_table,
+    "attributes": attributes_table,
 }
 
 

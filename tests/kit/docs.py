@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.util
 import re
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from types import ModuleType
 from typing import Final
@@ -54,3 +55,39 @@ def names_in(query: str) -> set[str]:
     """The metric names of a PromQL query: what is left without labels, strings and ranges."""
     bare = re.sub(r"\{[^}]*\}|\[[^]]*\]|\b(?:by|on|group_left) \([^)]*\)", " ", query)
     return set(re.findall(r"\b(?:agent|target|gen_ai|lk)_\w+", bare))
+
+
+def pages(root: Path) -> list[Path]:
+    """All pages below a folder, but for what lies in hidden ones."""
+    return sorted(
+        path
+        for path in root.rglob("*.md")
+        if not any(part.startswith(".") for part in path.relative_to(root).parts)
+    )
+
+
+def anchors_of(page: str) -> set[str]:
+    """What the headings of a page can be linked by, as GitHub spells it."""
+    anchors: set[str] = set()
+    for heading in re.findall(r"^#+ +(.*?) *$", _without_code(page), re.MULTILINE):
+        anchor = re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+        again = (f"{anchor}-{number}" for number in count(1))
+        anchors.add(anchor if anchor not in anchors else next(a for a in again if a not in anchors))
+    return anchors
+
+
+def broken_links(page: Path) -> list[str]:
+    """The links of a page to files of this repository, or headings in them, that lead nowhere."""
+    broken = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", _without_code(page.read_text())):
+        if re.match(r"[a-z]+:", link):
+            continue
+        path, _, anchor = link.partition("#")
+        target = page.parent / path if path else page
+        if not target.exists() or (anchor and anchor not in anchors_of(target.read_text())):
+            broken.append(link)
+    return broken
+
+
+def _without_code(page: str) -> str:
+    return re.sub(r"^( *)```.*?^\1```", "", page, flags=re.DOTALL | re.MULTILINE)

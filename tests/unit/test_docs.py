@@ -13,7 +13,6 @@ from callspan import semconv
 from kit.docs import ROOT, generate, names_in, queries_on, series_names
 
 PAGE = (ROOT / "docs" / "metrics.md").read_text()
-README = (ROOT / "README.md").read_text()
 
 
 @pytest.mark.parametrize("page", generate.PAGES, ids=lambda page: page.name)
@@ -42,10 +41,7 @@ def test_a_table_that_has_changed_is_written_anew() -> None:
     assert generate.generated(changed) == PAGE
 
 
-QUERIES = queries_on(PAGE)
-QUERIES += [
-    line for block in queries_on(README) for line in block.splitlines() if not line.startswith("#")
-]
+QUERIES = queries_on(PAGE) + queries_on((ROOT / "README.md").read_text())
 BOOKINGS = semconv.conversion_metric("bookings", "")
 """A conversion as the page's queries have it declared."""
 KNOWN = {name for metric in (*semconv.METRICS, BOOKINGS) for name in series_names(metric)} | {

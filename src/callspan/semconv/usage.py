@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Final
 
 USAGE_PREFIX: Final = "agent.usage."
-"""Followed by a component and one of the names below: a field of the call's summary."""
+"""Followed by a component and what it used, such as ``llm.input_tokens``: a sum over the call."""
 
 
 class Usage(StrEnum):
