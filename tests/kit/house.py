@@ -49,7 +49,7 @@ MAY_IMPORT: Final[Mapping[str, Collection[str]]] = {
     "metrics.job": {"metrics.recorder", "metrics.wire", "call", "diagnostics"},
     "metrics.worker": {"metrics.wire", "diagnostics"},
     "metrics.recorder": {"call"},
-    "metrics.wire": set(),
+    "metrics.wire": {"diagnostics"},
     "metrics": set(),
     "export": {"diagnostics"},
     "waterfall": {"diagnostics"},

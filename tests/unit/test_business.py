@@ -30,6 +30,7 @@ from callspan.call.events import (
 )
 from callspan.call.outcome import OutcomeRules
 from callspan.diagnostics import guard
+from callspan.diagnostics.log import LogOnce
 from callspan.metrics.job.accumulator import DeltaAccumulator
 from callspan.metrics.recorder import Recorder
 from callspan.tracing import call_trace
@@ -103,8 +104,8 @@ def line(declared: Declarations) -> Iterator[Line]:
 @pytest.fixture
 def go_live(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """From when it is called, nobody tests and nobody develops."""
-    monkeypatch.setattr(validation, "_refused", set())
-    monkeypatch.setattr(guard, "_reported", set())
+    monkeypatch.setattr(validation, "_log_once", LogOnce())
+    monkeypatch.setattr(guard, "_log_once", LogOnce())
     # within the test: pytest sets it anew for each phase
     return lambda: monkeypatch.delenv("PYTEST_CURRENT_TEST")
 

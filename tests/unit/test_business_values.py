@@ -29,6 +29,7 @@ from callspan.call.events import CallEvent
 from callspan.call.outcome import OutcomeRules
 from callspan.call.summary_builder import SummaryBuilder
 from callspan.diagnostics import guard
+from callspan.diagnostics.log import LogOnce
 from callspan.metrics.job.accumulator import DeltaAccumulator
 from callspan.metrics.recorder import Recorder
 from callspan.metrics.wire.frames import Decoder, Encoder
@@ -131,8 +132,8 @@ def line(monkeypatch: pytest.MonkeyPatch) -> Iterator[CallTrace]:
     """A call that is on, with a root span and metrics, and what it may say."""
     declared = Declarations()
     monkeypatch.setattr(declare, "declared", declared)
-    monkeypatch.setattr(validation, "_refused", set())
-    monkeypatch.setattr(guard, "_reported", set())
+    monkeypatch.setattr(validation, "_log_once", LogOnce())
+    monkeypatch.setattr(guard, "_log_once", LogOnce())
     monkeypatch.setattr(hooks, "_hooks", {kind: [] for kind in hooks._hooks})
     business.declare_outcomes("inquiry")
     business.declare_conversion("bookings", outcome="booking")

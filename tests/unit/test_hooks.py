@@ -24,6 +24,7 @@ from callspan.call.summary import (
     Turn,
 )
 from callspan.call.summary_builder import SummaryBuilder
+from callspan.diagnostics.log import LogOnce
 from callspan.runtime import hook_runner
 from callspan.runtime.hook_runner import CallHooks
 
@@ -38,7 +39,7 @@ END: CallSummary = SummaryBuilder(Call("job"), content=False).summary(
 @pytest.fixture(autouse=True)
 def _no_hooks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hooks, "_hooks", {record: [] for record in hooks._hooks})
-    monkeypatch.setattr(hook_runner, "_said", set())
+    monkeypatch.setattr(hook_runner, "_log_once", LogOnce())
 
 
 async def finish(call_hooks: CallHooks, timeout_s: float = 5.0) -> None:

@@ -11,16 +11,15 @@ from collections.abc import Collection
 from typing import Final, cast
 
 from ..call.plain_values import plain_number, plain_text
+from ..diagnostics.log import LogOnce
 from ..diagnostics.problem import InvalidValueError
 from ..tracing.call_trace import CallTrace
-
-_logger = logging.getLogger("callspan")
 
 _GREATEST: Final = 1e15
 """No amount, score or measurement of a call is more; sums of more would lose cents."""
 
-_refused: Final[set[str]] = set()
-"""Functions whose refusal was logged: a million wrong values are one line."""
+_log_once = LogOnce()
+"""A million wrong values are one line for each function."""
 
 
 class RefusedError(InvalidValueError):
@@ -42,9 +41,8 @@ def refuse(call_trace: CallTrace, function: str, finding: str, remedy: str) -> N
     error = RefusedError(finding, f"write {remedy}")
     if call_trace.development or "PYTEST_CURRENT_TEST" in os.environ:
         raise error
-    if function not in _refused:
-        _refused.add(function)
-        _logger.error("business.%s: %s; further ones are not logged", function, error)
+    message = "business.%s: %s; further ones are not logged"
+    _log_once(function, logging.ERROR, message, function, error)
 
 
 def member(value: object, known: Collection[str]) -> str | None:

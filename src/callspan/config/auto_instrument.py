@@ -10,14 +10,12 @@ exporter aside for the worker, which says so and counts on.
 
 from __future__ import annotations
 
-import logging
 import os
 import socket
 from collections.abc import MutableMapping
 
+from ..diagnostics.log import logger
 from ..package import ORIGINAL_METRICS_EXPORTER
-
-_logger = logging.getLogger("callspan")
 
 
 def set_aside(environ: MutableMapping[str, str]) -> None:
@@ -32,7 +30,7 @@ def set_aside(environ: MutableMapping[str, str]) -> None:
         environ[ORIGINAL_METRICS_EXPORTER] = value
         names = [name for name in names if name not in ("", "prometheus")]
         environ["OTEL_METRICS_EXPORTER"] = ",".join(names) or "none"
-        _logger.warning(
+        logger.warning(
             "the port of OTEL_METRICS_EXPORTER=prometheus cannot be listened on, %s is used for "
             "this program; set another OTEL_EXPORTER_PROMETHEUS_PORT",
             environ["OTEL_METRICS_EXPORTER"],

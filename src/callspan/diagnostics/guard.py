@@ -19,12 +19,13 @@ import os
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
+from .log import LogOnce
+
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 Wrapper = Callable[[Callable[..., Any], Any, tuple[Any, ...], dict[str, Any]], Any]
 """What wrapt calls in place of a function: with that, its instance, and its arguments."""
 
-_logger = logging.getLogger("callspan")
-_reported: set[str] = set()
+_log_once = LogOnce()
 
 
 class guarded:  # noqa: N801 - reads as a verb where it is used, as the standard library's do
@@ -54,13 +55,13 @@ def _is_contained(place: str, error: BaseException) -> bool:
     """Tell whether an exception goes no further, and log the first that does not."""
     if not isinstance(error, Exception) or "PYTEST_CURRENT_TEST" in os.environ:
         return False
-    if place not in _reported:
-        _reported.add(place)
-        _logger.error(
-            "telemetry failed while %s; the call goes on, further failures here are not logged",
-            place,
-            exc_info=error,
-        )
+    _log_once(
+        place,
+        logging.ERROR,
+        "telemetry failed while %s; the call goes on, further failures here are not logged",
+        place,
+        exc_info=error,
+    )
     return True
 
 

@@ -9,13 +9,12 @@ daemon, it ends with the process.
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 
-_logger = logging.getLogger("callspan")
+from ..diagnostics.log import logger
 
 
 class Flush:
@@ -69,7 +68,7 @@ class Flush:
         try:
             given_up = call() is False
         except Exception:
-            _logger.exception("flushing %s failed", name)
+            logger.exception("flushing %s failed", name)
         finally:
             with self._lock:
                 if not given_up:

@@ -5,14 +5,12 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 
 from .. import semconv
 from ..call.events import ModelUsed
+from ..diagnostics.log import logger
 from .price_book import PriceBook, Priced
-
-_logger = logging.getLogger("callspan")
 
 
 def name_unpriced(book: PriceBook, labels: Mapping[str, object]) -> None:
@@ -29,7 +27,7 @@ def name_unpriced(book: PriceBook, labels: Mapping[str, object]) -> None:
     # on a label, unknown stands for no name too: a line for all models of the provider fits both
     used = ModelUsed(component, provider, "" if model == semconv.UNKNOWN else model, {})
     if isinstance(book.price(used), Priced):
-        _logger.warning(
+        logger.warning(
             "%s %s of %s has a price, and was used without its provider saying how much of all "
             "that it charges for, as cancelled requests are: that is counted in "
             "agent_unpriced_usage_total and is in no cost",
@@ -38,7 +36,7 @@ def name_unpriced(book: PriceBook, labels: Mapping[str, object]) -> None:
             provider,
         )
         return
-    _logger.warning(
+    logger.warning(
         "no price for %s %s of %s: its use is counted in agent_unpriced_usage_total and is in no "
         "cost; add to the file that CALLSPAN_PRICES names: %s",
         component,

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -19,13 +18,12 @@ from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
 
 from .. import semconv
 from ..config.settings import Settings
+from ..diagnostics.log import logger
 from ..diagnostics.problem import Problem
 from ..version import __version__
 from . import exporters, presets
 from .exporters import ExporterError
 from .tracer_provider import resource_of_process
-
-_logger = logging.getLogger("callspan")
 
 
 class LogEvents:
@@ -60,7 +58,7 @@ class LogEvents:
             try:
                 provider.add_log_record_processor(BatchLogRecordProcessor(make()))
             except ExporterError as problem:
-                _logger.error("%s", problem)
+                logger.error("%s", problem)
         return provider
 
     def send(
@@ -125,7 +123,7 @@ class LogEvents:
             try:
                 emit()
             except Exception:
-                _logger.exception("a log event was not sent")
+                logger.exception("a log event was not sent")
 
 
 def problems_of(settings: Settings) -> list[Problem]:

@@ -8,18 +8,16 @@ A first look at the destinations, so that a typo is not found at 3 a.m.
 
 from __future__ import annotations
 
-import logging
 import socket
 import threading
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from ..config.settings import PROMETHEUS, Settings
+from ..diagnostics.log import logger
 from ..diagnostics.problem import Problem
 from . import exporters
 from .exporters import Destination
-
-_logger = logging.getLogger("callspan")
 
 _CONNECT_TIMEOUT_S = 2.0
 
@@ -64,7 +62,7 @@ def log(
     if brought:
         signals["TRACES"] = "your own TracerProvider, which exports content by its own policy"
     wrong = list(dict.fromkeys(wrong))
-    _logger.info(
+    logger.info(
         "telemetry: role=worker; traces: %s; metrics: %s; content: %s; %sflush: up to %g s; "
         "degraded: %s",
         signals["TRACES"],
@@ -75,7 +73,7 @@ def log(
         "; ".join(map(str, [*degraded, *wrong])) or "nothing",
     )
     for problem in wrong:
-        _logger.error("%s", problem)
+        logger.error("%s", problem)
     check_soon(destinations)
 
 
@@ -108,7 +106,7 @@ def _check(target: Destination) -> None:
         with socket.create_connection(_socket_of(target), timeout=_CONNECT_TIMEOUT_S):
             return
     except OSError as error:
-        _logger.warning(
+        logger.warning(
             "%s: nothing answers at %s (%s); calls are taken, their telemetry is lost until it "
             "does. Start a collector there, correct the variable, or set "
             "OTEL_TRACES_EXPORTER=none and OTEL_METRICS_EXPORTER=none",

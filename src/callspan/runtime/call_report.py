@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import contextvars
-import logging
 import time
 from collections.abc import Callable
 from typing import Any
@@ -21,13 +20,12 @@ from ..call.events import CallEvent
 from ..call.summary import CallSummary, Tool, Turn
 from ..call.summary_builder import SummaryBuilder
 from ..config.settings import Settings
+from ..diagnostics.log import logger
 from ..livekit import session_report
 from ..livekit import tracer as livekit_tracer
 from ..providers.logger_provider import LogEvents
 from ..tracing.call_trace import CallTrace
 from .hook_runner import CallHooks
-
-_logger = logging.getLogger("callspan")
 
 _MESSAGE_EVENTS = {
     semconv.SPEAKER_USER: semconv.EVENT_USER_MESSAGE,
@@ -163,7 +161,7 @@ class CallReport:
                 try:
                     livekits = here.run(session_report.read, content=content, known_tags=known_tags)
                 except RuntimeError as error:
-                    _logger.warning("no LiveKit session report of %s: %s", summary.call_id, error)
+                    logger.warning("no LiveKit session report of %s: %s", summary.call_id, error)
                 else:
                     report[semconv.REPORT_LIVEKIT] = livekits
             return report

@@ -20,11 +20,9 @@ from typing import Any, Final, NamedTuple
 
 from ..business.hooks import Hook, hooks_of, name_of
 from ..call.summary import CallSummary
+from ..diagnostics.log import LogOnce
 
-_logger = logging.getLogger("callspan")
-
-_said: Final[set[tuple[str, str]]] = set()
-"""Hooks and what was wrong with them: said once, however many calls they fail in."""
+_log_once: Final = LogOnce()
 
 
 class _Waiting(NamedTuple):
@@ -46,7 +44,7 @@ class CallHooks:
         self._timeout_s = timeout_s
         self._loop = asyncio.get_running_loop()
         self._waiting: deque[_Waiting] = deque()
-        self._told = False
+        self._emitted = False
         self._worker: asyncio.Task[None] | None = None
         self._running: dict[asyncio.Task[None], Hook] = {}
         self._left_behind: set[int] = set()
@@ -54,7 +52,7 @@ class CallHooks:
     def emit(self, record: object) -> None:
         """Give a record to its hooks, from any thread, in the context of what happened."""
         if hooks_of(type(record)):
-            self._told = True
+            self._emitted = True
             waiting = _Waiting(record, contextvars.copy_context())
             self._loop.call_soon_threadsafe(self._add, waiting)
 
@@ -66,7 +64,7 @@ class CallHooks:
             timeout_s: Seconds for all that is left to do. What still runs after half of it is
                 left behind, so that the summary is not.
         """
-        if not (hooks_of(CallSummary) or self._told):
+        if not (hooks_of(CallSummary) or self._emitted):
             return None
         ending = self._end(_Waiting(summary, contextvars.copy_context()), timeout_s)
         return asyncio.run_coroutine_threadsafe(ending, self._loop)
@@ -112,7 +110,7 @@ class CallHooks:
                 asyncio._unregister_task(task)
                 task._log_destroy_pending = False  # type: ignore[attr-defined]
                 self._left_behind.add(id(hook))
-                _say(
+                _log(
                     hook,
                     "late",
                     f"did not return within {timeout_s:.2g} s; it is not called again in this "
@@ -132,7 +130,7 @@ async def _contained(hook: Hook, waiting: _Waiting) -> None:
     except (asyncio.CancelledError, GeneratorExit):
         raise
     except BaseException as error:  # noqa: BLE001  sys.exit() of a hook ends no call
-        _say(hook, "raised", f"raised {type(error).__name__}", error)
+        _log(hook, "raised", f"raised {type(error).__name__}", error)
 
 
 def _is_async(hook: Any) -> bool:
@@ -156,12 +154,8 @@ def _on_a_thread(hook: Hook, waiting: _Waiting) -> asyncio.Future[object]:
     return asyncio.wrap_future(done)
 
 
-def _say(hook: Hook, what: str, message: str, error: BaseException | None = None) -> None:
-    if (name_of(hook), what) not in _said:
-        _said.add((name_of(hook), what))
-        _logger.error(
-            "hook %s %s; the call goes on, further ones are not logged",
-            name_of(hook),
-            message,
-            exc_info=error,
-        )
+def _log(hook: Hook, what: str, message: str, error: BaseException | None = None) -> None:
+    """Say once of a hook what was wrong with it, however many calls it fails in."""
+    name = name_of(hook)
+    line = "hook %s %s; the call goes on, further ones are not logged"
+    _log_once((name, what), logging.ERROR, line, name, message, exc_info=error)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import logging
 import multiprocessing
 import os
 import socket
@@ -28,6 +27,7 @@ from ..config import settings
 from ..config.arguments import Options
 from ..config.settings import PROMETHEUS, Settings
 from ..diagnostics.guard import guarded
+from ..diagnostics.log import logger
 from ..diagnostics.problem import Problem
 from ..export.flush import Flush
 from ..livekit import log_content
@@ -44,8 +44,6 @@ from . import shutdown, tracer_wiring
 from .active_calls import Calls
 from .recording import Recording
 from .worker_metrics import WorkerMetrics
-
-_logger = logging.getLogger("callspan")
 
 
 class Runtime:
@@ -81,7 +79,7 @@ class Runtime:
         self._job_metrics: JobMetrics | None = None
         self._running_workers = 0
         # what is wrong with the configuration is said once: by the worker, where there is one
-        self._said = False
+        self._problems_logged = False
 
     # --- life ----------------------------------------------------------------------------------
 
@@ -92,7 +90,7 @@ class Runtime:
         try:
             self._degraded = install(self._patches, self)
         except UnsupportedError as error:
-            _logger.error("%s", error.problem)
+            logger.error("%s", error.problem)
 
     def uninstall(self) -> None:
         """Put everything back; what cannot be taken off a provider goes inert."""
@@ -139,9 +137,9 @@ class Runtime:
         """Take over what the worker resolved, so that its jobs do as it said it would."""
         self._settings = resolved
         self._channel = channel
-        self._said = True
+        self._problems_logged = True
         if resolved.provider_in_code and self.options.tracer_provider is None:
-            _logger.error(
+            logger.error(
                 "tracer_provider= was passed where only the worker's main process gets to see it; "
                 "call instrument() at the top of agent.py, outside of if __name__ == '__main__'"
             )
@@ -164,7 +162,7 @@ class Runtime:
         self._worker_metrics.seed(dispatch_name, self.settings.rules.declared)
         self._running_workers += 1
         provider = self.options.tracer_provider or trace.get_tracer_provider()
-        self._said = True
+        self._problems_logged = True
         startup.log(
             self.settings,
             brought=tracer_provider.is_user_provided(provider),
@@ -325,10 +323,10 @@ class Runtime:
             return self._tracing
 
     def _log_problems(self, problems: Iterable[Problem]) -> None:
-        if not self._said:
-            self._said = True
+        if not self._problems_logged:
+            self._problems_logged = True
             for problem in dict.fromkeys(problems):
-                _logger.error("%s", problem)
+                logger.error("%s", problem)
 
     def _set_up_metrics(self) -> None:
         """Open the way to the worker; where there is none, be one for this process alone."""

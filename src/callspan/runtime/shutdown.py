@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -15,6 +14,7 @@ from typing import Final
 from opentelemetry import _logs, metrics, trace
 
 from ..call.tail_sampling import TailSamplingRules
+from ..diagnostics.log import logger
 from ..export.flush import Flush
 from ..livekit import tracer as livekit_tracer
 from ..metrics.job import native
@@ -22,8 +22,6 @@ from ..metrics.job.job_metrics import JobMetrics
 from ..providers.tracer_provider import Tracing
 from ..tracing.call_trace import CallTrace
 from .worker_metrics import WorkerMetrics
-
-_logger = logging.getLogger("callspan")
 
 METRICS: Final = "metrics to the worker"
 """Name of the target that holds back what was recorded in calls."""
@@ -78,7 +76,7 @@ def report_losses(found: CallTrace, flush: Flush, tracing: Tracing, timeout_s: f
                 # these ended after the flush, and leave with the end of the process
                 missing -= min(missing, delivery.pending.waiting)
             if missing:
-                _logger.warning(
+                logger.warning(
                     "%d of %d spans of call %s did not get to %s within %g s of its end",
                     missing,
                     made,
@@ -88,7 +86,7 @@ def report_losses(found: CallTrace, flush: Flush, tracing: Tracing, timeout_s: f
                 )
     ours = {delivery.name for delivery in tracing.deliveries}
     if others := sorted(flush.unfinished - ours):
-        _logger.warning(
+        logger.warning(
             "%s of call %s: the provider that holds them did not finish its flush within %g s",
             ", ".join(others),
             found.call.id,
@@ -138,7 +136,7 @@ async def end_metrics_on_a_thread(
         try:
             end_metrics(of_jobs, of_worker)
         except Exception:
-            _logger.exception("ending metrics failed; their last values may be missing")
+            logger.exception("ending metrics failed; their last values may be missing")
         ended.set_result(None)
 
     threading.Thread(target=end, name="callspan-metrics-end", daemon=False).start()

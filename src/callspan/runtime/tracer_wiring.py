@@ -5,19 +5,16 @@
 
 from __future__ import annotations
 
-import logging
-
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 
 from ..config.arguments import Options
 from ..config.settings import Settings
+from ..diagnostics.log import logger
 from ..livekit import tracer as livekit_tracer
 from ..providers import tracer_provider
 from ..providers.tracer_provider import Tracing
 from ..tracing import call_trace
-
-_logger = logging.getLogger("callspan")
 
 
 def set_up(options: Options, settings: Settings) -> Tracing:
@@ -60,7 +57,7 @@ def follow(tracing: Tracing, provider: object, settings: Settings) -> None:
         trace_id=None if found is None else found.trace_id,
         restore=livekit_tracer.with_content,
     )
-    _logger.warning(
+    logger.warning(
         "a TracerProvider was set after this process was ready for calls: spans that were "
         "already open are given to it when they end. Set it at the top of agent.py, outside "
         "of the entrypoint, or leave it out and name the destination in "

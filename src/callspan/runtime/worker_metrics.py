@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import socket
 from functools import partial
@@ -16,6 +15,7 @@ from .. import semconv
 from ..call.declarations import Declarations
 from ..config.settings import PROMETHEUS, Settings
 from ..diagnostics.guard import guarded
+from ..diagnostics.log import logger
 from ..diagnostics.problem import Problem
 from ..export.flush import Flush
 from ..metrics.job import native
@@ -31,8 +31,6 @@ from ..pricing.price_book import PriceBook
 from ..pricing.unpriced import name_unpriced
 from ..providers import exporters
 from ..providers.exporters import ExporterError
-
-_logger = logging.getLogger("callspan")
 
 
 class WorkerMetrics:
@@ -116,7 +114,7 @@ class WorkerMetrics:
         Flush([(push.name, partial(close, push)) for push in self._pushes], timeout_s).wait()
         for push in self._pushes:
             if push.name not in arrived:
-                _logger.warning(
+                logger.warning(
                     "the last metrics of this worker did not get to %s within %g s: %s; see "
                     "whether it answers: callspan doctor agent.py",
                     push.name,

@@ -20,6 +20,7 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.trace import TracerProvider
 
 from ...config.arguments import Options
+from ...diagnostics.log import logger
 from ...diagnostics.problem import Problem
 from ...instrumentor import LiveKitAgentsInstrumentor
 from ...livekit import log_content
@@ -58,7 +59,7 @@ def look(path: Path, answer_timeout_s: float) -> Worker:
     refused: list[str] = []
     _watch_providers(places, refused)
     log = _Log()
-    logging.getLogger("callspan").addHandler(log)
+    logger.addHandler(log)
     sys.argv = [str(path)]
     sys.path[0] = str(path.resolve().parent)
     namespace: Mapping[str, Any] = {}

@@ -17,6 +17,7 @@ from bisect import bisect_left
 
 from opentelemetry.trace import SpanContext
 
+from ...diagnostics.log import LogOnce
 from ...semconv import M_TELEMETRY_DROPPED, REASON_INVALID, SIGNAL_METRICS, Metric
 from ..wire import limits
 from ..wire.rows import (
@@ -28,8 +29,6 @@ from ..wire.rows import (
     attributes_of,
     instrument_of,
 )
-
-_logger = logging.getLogger("callspan")
 
 
 class _Series:
@@ -57,7 +56,7 @@ class DeltaAccumulator:
         self._lock = threading.Lock()
         self._series: dict[tuple[str, tuple[str, ...], tuple[str, ...]], _Series] = {}
         self._since = time.time_ns()
-        self._logged: set[str] = set()
+        self._log_once = LogOnce()
 
     def record(
         self,
@@ -99,9 +98,8 @@ class DeltaAccumulator:
     def _refuse(self, metric: Metric, error: ValueError) -> None:
         """Count a value that would spoil the others of its series; name it once."""
         self.record(M_TELEMETRY_DROPPED, 1, (SIGNAL_METRICS, REASON_INVALID))
-        if metric.name not in self._logged:
-            self._logged.add(metric.name)
-            _logger.warning("metrics: a value of %s is left out: %s", metric.name, error)
+        message = "metrics: a value of %s is left out: %s"
+        self._log_once(metric.name, logging.WARNING, message, metric.name, error)
 
     def drain(self) -> list[Row]:
         """Return what was recorded since the last time, and start over."""

@@ -14,7 +14,6 @@ what they gave is sent a slice at a time: what is our own, and the end of a call
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import socket
 import threading
@@ -24,12 +23,11 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final, NamedTuple
 
 from ...diagnostics.guard import guarded
+from ...diagnostics.log import logger
 from ...semconv import REASON_FAILED, REASON_INVALID, REASON_NOT_DELIVERED
 from ..wire.frames import Encoder
 from ..wire.rows import Batch, Opened, Row, dropped_row
 from .reader_thread import ReaderThread, Source
-
-_logger = logging.getLogger("callspan")
 
 INTERVAL_S: Final = 5.0
 """Seconds after which values are sent that nobody asked to be sent at once."""
@@ -87,7 +85,7 @@ class Relay:
         self._readers: ReaderThread | None = None
         self._stopping = self._ended = False
         self._failures = 0
-        self._risk_told: list[Any] | None = None
+        self._risk_sent: list[Any] | None = None
         self._thread = threading.Thread(
             target=self._run, name="callspan-metrics-relay", daemon=True
         )
@@ -215,7 +213,7 @@ class Relay:
             while self._turn():
                 pass
         except OSError as error:
-            _logger.debug("the worker is gone (%s); metrics of this process end here", error)
+            logger.debug("the worker is gone (%s); metrics of this process end here", error)
         except BaseException:
             # our own failure is no crash of the calls that are open
             with contextlib.suppress(Exception):
@@ -317,8 +315,8 @@ class Relay:
         if self.at_risk is None:
             return []
         rows = self.at_risk()
-        known, self._risk_told = self._risk_told, [(row.attributes, row.value) for row in rows]
-        if known == self._risk_told:
+        known, self._risk_sent = self._risk_sent, [(row.attributes, row.value) for row in rows]
+        if known == self._risk_sent:
             return []
         opened.append(Opened(_PROCESS, tuple(rows)))
         return [row._replace(value=0) for row in rows] if known is None else []

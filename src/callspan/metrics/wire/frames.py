@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from typing import Any, Final, NoReturn, TypeVar
 
+from ...diagnostics.log import LogOnce
 from ...semconv import (
     REASON_GARBAGE,
     REASON_MALFORMED,
@@ -44,8 +45,6 @@ from .rows import (
     is_own,
 )
 
-_logger = logging.getLogger("callspan")
-
 MAX_FRAME_BYTES: Final = 1 << 20
 """Longest payload that is written, and read."""
 
@@ -61,7 +60,6 @@ _MAX_SERIES_OF_OTHERS: Final = _MAX_SERIES - (1 << 14)
 """The rest is for metrics of ours: a user's attributes do not end the count of calls."""
 _MAX_DESCRIBED: Final = 1 << 25
 """Characters that describe the series of one process: what it can have its worker remember."""
-_MAX_LOGGED: Final = 100
 _CACHED: Final = 1 << 12
 _MAX_CACHED_TEXT: Final = 1 << 10
 """Longer descriptions are parsed each time: the caches outlive the processes that filled them."""
@@ -76,7 +74,7 @@ class Encoder:
 
     def __init__(self) -> None:
         self._series: dict[tuple[Instrument, Attributes], int] = {}
-        self._logged: set[str] = set()
+        self._log_once = LogOnce()
         self.invalid = 0
 
     def encode(self, batch: Batch) -> Iterator[bytes]:
@@ -97,14 +95,10 @@ class Encoder:
                 yield checked(item)
             except (ValueError, TypeError) as error:
                 self.invalid += 1
-                self._log_once(item, error)
-
-    def _log_once(self, item: Row | Opened | str, error: Exception) -> None:
-        """Name a metric that cannot be sent, and why: it will be missing everywhere."""
-        name = repr(item.instrument.name)[:100] if isinstance(item, Row) else "a call"
-        if name not in self._logged and len(self._logged) < _MAX_LOGGED:
-            self._logged.add(name)
-            _logger.warning("metrics: a value of %s is left out: %s", name, error)
+                # it will be missing everywhere
+                name = repr(item.instrument.name)[:100] if isinstance(item, Row) else "a call"
+                message = "metrics: a value of %s is left out: %s"
+                self._log_once(name, logging.WARNING, message, name, error)
 
     def _frames(
         self, rows: list[list[Any]], opened: list[list[Any]], closed: list[str]

@@ -20,10 +20,9 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 from prometheus_client import REGISTRY, CollectorRegistry, make_wsgi_app
 from prometheus_client.metrics_core import Metric as Family
 
+from ...diagnostics.log import LogOnce
 from ...diagnostics.problem import ProblemError
 from .prometheus import StateFamily
-
-_logger = logging.getLogger("callspan")
 
 HOST_VARIABLE: Final = "OTEL_EXPORTER_PROMETHEUS_HOST"
 PORT_VARIABLE: Final = "OTEL_EXPORTER_PROMETHEUS_PORT"
@@ -88,7 +87,7 @@ class _DeduplicatingRegistry(CollectorRegistry):
     def __init__(self, registry: CollectorRegistry) -> None:
         super().__init__()
         self._registry = registry
-        self._told: set[str] = set()
+        self._log_once = LogOnce()
 
     def collect(self) -> Iterator[Family]:
         families: dict[str, Family] = {}
@@ -97,17 +96,14 @@ class _DeduplicatingRegistry(CollectorRegistry):
             if known is not family:
                 if isinstance(family, StateFamily):
                     families[family.name] = family
-                self._log_missing(family.name)
+                self._log_once(
+                    family.name,
+                    logging.WARNING,
+                    "%s is registered with prometheus_client more than once in this process; the "
+                    "worker's is served, which counts all of its calls. Remove the other",
+                    family.name,
+                )
         yield from families.values()
-
-    def _log_missing(self, name: str) -> None:
-        if name not in self._told:
-            self._told.add(name)
-            _logger.warning(
-                "%s is registered with prometheus_client more than once in this process; the "
-                "worker's is served, which counts all of its calls. Remove the other",
-                name,
-            )
 
 
 class _Server(ThreadingMixIn, WSGIServer):

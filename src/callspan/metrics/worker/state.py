@@ -28,6 +28,7 @@ from opentelemetry.sdk.metrics.export import (
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from ... import semconv
+from ...diagnostics.log import LogOnce
 from ...semconv import (
     REASON_CONFLICT,
     REASON_INVALID,
@@ -48,8 +49,6 @@ from ..wire.rows import (
 )
 from .series import LiveSeries, Process, Series, new_series
 
-_logger = logging.getLogger("callspan")
-
 MAX_SERIES: Final = 2000
 """Series of one metric before the rest share one; OpenTelemetry's default."""
 MAX_SERIES_OF_OWN: Final = 20_000
@@ -58,7 +57,6 @@ MAX_METRICS: Final = 1000
 """Metrics of others; ours are known from the start, and their names are taken."""
 MAX_SAMPLES: Final = 200_000
 """Lines of a scrape that are others', before the rest of each metric share one series: 20 MB."""
-_MAX_WARNED: Final = 20
 MAX_OPEN_CALLS: Final = 1000
 """Calls that one process may have open."""
 
@@ -102,7 +100,7 @@ class State:
         self._metrics = {metric.name: _Metric(instrument_of(metric)) for metric in semconv.METRICS}
         self._metrics_of_others = self._samples_of_others = 0
         self._connections: defaultdict[Process, _Connection] = defaultdict(_Connection)
-        self._warned: set[str] = set()
+        self._log_once = LogOnce()
 
     def apply(self, batch: Batch, process: Process) -> None:
         """Add what a process recorded."""
@@ -228,10 +226,8 @@ class State:
 
     def _drop(self, reason: str, what: str) -> None:
         """Count what cannot be added; the first of each reason and metric is named."""
-        metric = f"{reason} {what.split(' ', 1)[0]}"
-        if metric not in self._warned and len(self._warned) < _MAX_WARNED:
-            self._warned.add(metric)
-            _logger.warning("metrics: %s; it is left out, and counted as %s", what, reason)
+        message = "metrics: %s; it is left out, and counted as %s"
+        self._log_once((reason, what.split(" ", 1)[0]), logging.WARNING, message, what, reason)
         self._merge(dropped_row(reason), self)
 
 
