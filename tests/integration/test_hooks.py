@@ -23,6 +23,7 @@ from integration.agents.gate import Gate
 from integration.agents.run import Run, run_agent
 from integration.scrape import free_port, samples, wait_for_scrape
 from integration.test_whole_trace import take_calls as take_speech_calls
+from kit.stages import AGREEMENT_S, drawn_stages, every_stage, received_record
 from offline.llm_server import Reply, Rule, Script, ScriptedChatServer, ToolCall
 
 MODEL = Script(
@@ -340,6 +341,10 @@ def test_latencies_are_those_of_the_spans(tmp_path: Path) -> None:
         assert len(measured) >= 2
         for turn in measured:
             assert sum(turn["stages_s"].values()) == pytest.approx(turn["latency_s"], abs=1e-6)
+        # the picture of the call says the same
+        assert drawn_stages(map(received_record, calls.of(room))) == [
+            pytest.approx(every_stage(turn["stages_s"]), abs=AGREEMENT_S) for turn in measured
+        ]
         users = [turn for turn in summary["turns"] if turn["speaker"] == "user"]
         assert [turn["index"] for turn in users] == list(range(1, summary["user_turns"] + 1))
         assert all(turn["timings_s"]["end_of_turn_delay"] > 0 for turn in users)

@@ -33,6 +33,8 @@ from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS
 from livekit.plugins import openai
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from callspan import semconv
 from callspan.call.call import Call
@@ -43,7 +45,9 @@ from callspan.call.events import (
 )
 from callspan.livekit.patches import Patches
 from callspan.livekit.session_listener import CallEvents
+from callspan.waterfall.span_record import SpanRecord
 from integration.behaviours.parts import ScriptedSTT, words
+from kit.stages import AGREEMENT_S, drawn_stages, every_stage
 from offline.line import Earpiece, TelephoneLine
 from offline.llm_server import Reply, Rule, Script, ScriptedChatServer, ToolCall
 from offline.realtime_script import RealtimeReply, RealtimeScript
@@ -199,13 +203,14 @@ class Told:
     def __init__(self) -> None:
         self.turns: list[TurnAnswered] = []
         self.tools: list[ToolFinished] = []
-        self.spans: list[trace.Span] = []
+        self.current_spans: list[trace.Span] = []
+        self.exporter = InMemorySpanExporter()
         self.stopped_at = 0.0
 
     def call_event(self, call: Call, event: CallEvent) -> None:
         if isinstance(event, TurnAnswered):
             self.turns.append(event)
-            self.spans.append(trace.get_current_span())
+            self.current_spans.append(trace.get_current_span())
         elif isinstance(event, ToolFinished):
             self.tools.append(event)
 
@@ -219,13 +224,17 @@ class Told:
         return turn
 
 
-@pytest.fixture
-def spans() -> Iterator[None]:
-    """LiveKit's spans are real ones."""
+@contextmanager
+def captured_spans(exporter: SpanExporter) -> Iterator[None]:
+    """LiveKit's spans are real ones, and kept."""
     before = tracer._tracer_provider
-    telemetry.set_tracer_provider(TracerProvider(shutdown_on_exit=False))
-    yield
-    tracer.set_provider(before)
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    telemetry.set_tracer_provider(provider)
+    try:
+        yield
+    finally:
+        tracer.set_provider(before)
 
 
 async def one_turn(agent: Agent, *, earpiece: Earpiece | None = None, **options: Any) -> Told:
@@ -242,10 +251,11 @@ async def one_turn(agent: Agent, *, earpiece: Earpiece | None = None, **options:
     session.output.audio = line.earpiece
     hello = await words("hello")
     try:
-        await session.start(agent)
-        await line.say("hello", hello)
-        await line.agent_stops_speaking()
-        await session.aclose()
+        with captured_spans(told.exporter):
+            await session.start(agent)
+            await line.say("hello", hello)
+            await line.agent_stops_speaking()
+            await session.aclose()
     finally:
         line.hang_up()
         patches.undo()
@@ -273,13 +283,23 @@ async def pipeline_turn(
         )
 
 
-def assert_stages(turn: TurnAnswered, expected: dict[str, float]) -> None:
-    """Every stage is as expected, and they make up the latency."""
+def assert_drawn(told: Told) -> None:
+    """The picture that is drawn from the spans of the call has the stages of the metric."""
+    spans = map(SpanRecord.from_readable_span, told.exporter.get_finished_spans())
+    assert drawn_stages(spans) == [
+        pytest.approx(every_stage(turn.stages_s), abs=AGREEMENT_S) for turn in told.turns
+    ]
+
+
+def assert_stages(told: Told, expected: dict[str, float]) -> None:
+    """Every stage is as expected, they make up the latency, and the picture has the same."""
+    turn = told.turn
     stages = dict(turn.stages_s)
     other = stages.pop(semconv.OTHER)
     assert stages == pytest.approx(expected, abs=TOLERANCE_S)
     assert other <= LARGEST_OTHER * turn.latency_s
     assert sum(turn.stages_s.values()) == pytest.approx(turn.latency_s, abs=1e-9)
+    assert_drawn(told)
 
 
 def end_of_turn(told: Told, truth: Truth) -> dict[str, float]:
@@ -292,14 +312,13 @@ def end_of_turn(told: Told, truth: Truth) -> dict[str, float]:
     }
 
 
-@pytest.mark.usefixtures("spans")
 async def test_each_stage_is_the_delay_that_caused_it() -> None:
     """One after the other, nothing ahead; and the latency is told within its own turn's span."""
     truth = Truth()
     reply = Reply(ANSWER, first_token_delay=FIRST_TOKEN_S, token_delay=TOKEN_S)
     told = await pipeline_turn(Receptionist(truth), Rule(reply), late=True)
     assert_stages(
-        told.turn,
+        told,
         {
             **end_of_turn(told, truth),
             "llm_first_token": truth.duration("first token"),
@@ -308,7 +327,7 @@ async def test_each_stage_is_the_delay_that_caused_it() -> None:
             "playback": truth.duration("playback"),
         },
     )
-    [span] = told.spans
+    [span] = told.current_spans
     assert getattr(span, "name", "") == semconv.SPAN_AGENT_TURN
 
 
@@ -321,7 +340,7 @@ async def test_work_done_ahead_is_not_waited_for(speech_too: bool) -> None:
     )
     assert truth.last_end("rest of the answer") < truth.last_end("hook")
     assert_stages(
-        told.turn,
+        told,
         {
             **end_of_turn(told, truth),
             "llm_first_token": 0.0,
@@ -339,7 +358,7 @@ async def test_of_work_begun_ahead_the_rest_is_waited_for() -> None:
         Receptionist(truth), Rule(Reply(ANSWER, first_token_delay=1.2)), enabled=True
     )
     assert_stages(
-        told.turn,
+        told,
         {
             **end_of_turn(told, truth),
             "llm_first_token": truth.last_end("first token") - truth.last_end("hook"),
@@ -370,7 +389,7 @@ async def test_a_turn_with_two_tools(at_once: bool) -> None:
     together = truth.duration("book")
     tools = together if at_once else together + truth.duration("look_up")
     assert_stages(
-        told.turn,
+        told,
         {
             **end_of_turn(told, truth),
             "llm_first_token": truth.duration("first token"),
@@ -410,3 +429,4 @@ async def test_a_realtime_turn_with_a_tool() -> None:
     assert stages["llm_first_token"] > 0
     assert stages[semconv.OTHER] <= LARGEST_OTHER * told.turn.latency_s
     assert sum(stages.values()) == pytest.approx(told.turn.latency_s, abs=1e-9)
+    assert_drawn(told)

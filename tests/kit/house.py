@@ -52,7 +52,7 @@ MAY_IMPORT: Final[Mapping[str, Collection[str]]] = {
     "metrics.wire": {"diagnostics"},
     "metrics": set(),
     "export": {"diagnostics"},
-    "waterfall": {"diagnostics"},
+    "waterfall": {"call", "diagnostics"},
     "call": {"diagnostics"},
     "diagnostics": set(),
     "semconv": set(),

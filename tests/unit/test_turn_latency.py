@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from callspan import semconv
-from callspan.call.turn_latency import Answer, EndOfTurn, Generation, Wait, partition
+from callspan.call.turn_latency import Answer, Claim, EndOfTurn, Generation, divide
 
 NOW = 1_800_000_000.0
 """The caller stops speaking."""
@@ -184,43 +184,59 @@ def test_a_realtime_model_that_is_given_a_voice() -> None:
 
 
 instants = st.floats(min_value=-100, max_value=100)
-waits = st.lists(
-    st.builds(Wait, st.sampled_from(semconv.STAGES[:-1]), instants, instants), max_size=12
+claims = st.lists(
+    st.builds(Claim, st.sampled_from(semconv.STAGES[:-1]), instants, instants), max_size=12
 )
 latencies = st.floats(min_value=0, max_value=60)
 
 
-@given(waits=waits, latency=latencies)
-def test_stages_make_up_the_latency(waits: list[Wait], latency: float) -> None:
-    """Whatever is in progress when, nothing is lost and nothing counted twice."""
-    durations = partition(latency, waits)
-    assert all(0 <= duration <= latency * (1 + 1e-12) for duration in durations.values())
-    assert sum(durations.values()) == pytest.approx(latency, rel=1e-12, abs=1e-12)
-    assert set(durations) == {wait.stage for wait in waits} | {semconv.OTHER}
+def durations(latency: float, claims: list[Claim]) -> dict[str, float]:
+    """Seconds of every stage."""
+    divided = dict.fromkeys(semconv.STAGES, 0.0)
+    for stage, start, end in divide(latency, claims):
+        divided[stage] += end - start
+    return divided
 
 
-@given(waits=waits, latency=latencies)
-def test_the_order_of_telling_does_not_matter(waits: list[Wait], latency: float) -> None:
-    """A partition depends on what was in progress, not on who said so first."""
-    there = partition(latency, waits)
-    back = partition(latency, list(reversed(waits)))
-    assert there == {name: pytest.approx(duration) for name, duration in back.items()}
+@given(claims=claims, latency=latencies)
+def test_each_instant_is_one_stages(claims: list[Claim], latency: float) -> None:
+    """Whatever is in progress when, stretches follow one another from beginning to end."""
+    stretches = divide(latency, claims)
+    edges = [0.0, *(stretch.end for stretch in stretches)]
+    assert [stretch.start for stretch in stretches] == edges[:-1]
+    assert edges[-1] == latency
+    assert edges == sorted(edges)
+    assert sum(durations(latency, claims).values()) == pytest.approx(latency, rel=1e-12, abs=1e-12)
+    assert {s.stage for s in stretches} <= {claim.stage for claim in claims} | {semconv.OTHER}
 
 
-@given(waits=waits, latency=latencies, start=instants, end=instants)
+@given(claims=claims, latency=latencies)
+def test_the_order_of_telling_does_not_matter(claims: list[Claim], latency: float) -> None:
+    """A division depends on what was in progress, not on who said so first."""
+    assert divide(latency, claims) == divide(latency, list(reversed(claims)))
+
+
+@given(claims=claims, latency=latencies, start=instants, end=instants)
 def test_what_all_else_depends_on_takes_its_whole_length(
-    waits: list[Wait], latency: float, start: float, end: float
+    claims: list[Claim], latency: float, start: float, end: float
 ) -> None:
     """The first stage is waited for as long as it is in progress, whatever else is."""
-    others = [wait for wait in waits if wait.stage != semconv.STAGE_TRANSCRIPTION]
-    first = Wait(semconv.STAGE_TRANSCRIPTION, start, end)
+    others = [claim for claim in claims if claim.stage != semconv.STAGE_TRANSCRIPTION]
+    first = Claim(semconv.STAGE_TRANSCRIPTION, start, end)
     within = max(min(end, latency) - max(start, 0.0), 0.0)
-    durations = partition(latency, [*others, first])
-    assert durations[semconv.STAGE_TRANSCRIPTION] == pytest.approx(within)
+    divided = durations(latency, [*others, first])
+    assert divided[semconv.STAGE_TRANSCRIPTION] == pytest.approx(within)
 
 
-@given(waits=waits, latency=latencies)
-def test_other_is_when_nothing_is_in_progress(waits: list[Wait], latency: float) -> None:
+@given(claims=claims, latency=latencies)
+def test_other_is_when_nothing_is_in_progress(claims: list[Claim], latency: float) -> None:
     """Time is not taken from a stage for being short, nor left over for being crowded."""
-    whole = Wait(semconv.STAGE_PLAYBACK, -1.0, latency + 1.0)
-    assert partition(latency, [*waits, whole])[semconv.OTHER] == pytest.approx(0.0, abs=1e-12)
+    whole = Claim(semconv.STAGE_PLAYBACK, -1.0, latency + 1.0)
+    assert durations(latency, [*claims, whole])[semconv.OTHER] == 0.0
+
+
+def test_a_latency_below_0_has_no_stages() -> None:
+    """A clock was wrong: nothing is divided, and nothing fails."""
+    answer = Answer(heard_at=NOW, latency=-1.0, end_of_turn=ended())
+    assert set(answer.stages().values()) == {0.0}
+    assert answer.stretches() == []

@@ -13,11 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from callspan import semconv
 from callspan.waterfall.layout import layout, ticks
 from callspan.waterfall.span_record import SpanRecord, read_json
 from callspan.waterfall.svg import render_svg
 from callspan.waterfall.text import render
-from callspan.waterfall.wait import Stage
+from callspan.waterfall.turn import STAGE_TEXTS
 
 T0 = 1_790_000_000_000
 """When the calls below begin, in milliseconds since the Unix epoch."""
@@ -127,7 +128,7 @@ def dental_call() -> list[SpanRecord]:
         **delays,
     )
     call.llm(turn, 5_300, 5_500, 150)
-    call.llm(turn, 5_600, 6_200, 250)
+    call.llm(turn, 5_600, 6_200, 600)
     call.add("function_tool", 6_200, 6_900, turn, lk__function_tool__name="find_slot")
     call.llm(turn, 6_900, 7_500, 300)
     call.tts(turn, 7_400, 7_900, 200)
@@ -146,7 +147,7 @@ def dental_call() -> list[SpanRecord]:
         lk__playout__position=1.5,
         lk__end_of_turn_delay=0.5,
     )
-    call.llm(turn, 11_000, 11_300, 200)
+    call.llm(turn, 11_000, 11_300, 300)
     call.add(
         "function_tool",
         11_300,
@@ -243,11 +244,17 @@ def test_work_done_ahead_is_not_waited_for() -> None:
     wait = drawn.turns[0].wait
     assert wait is not None
     assert {part.stage: round(part.seconds, 3) for part in wait.parts} == {
-        Stage.TRANSCRIPTION: 0.2,
-        Stage.END_OF_TURN: 0.8,
-        Stage.TTS: 0.28,
-        Stage.PLAYBACK: 0.02,
+        semconv.STAGE_TRANSCRIPTION: 0.2,
+        semconv.STAGE_END_OF_TURN: 0.8,
+        semconv.STAGE_TTS_FIRST_BYTE: 0.28,
+        semconv.STAGE_PLAYBACK: 0.02,
     }
+
+
+def test_every_stage_has_a_text() -> None:
+    """Whatever a wait is divided into can be said, and is one stage of the metric."""
+    assert list(STAGE_TEXTS) == list(semconv.STAGES)
+    assert len(set(STAGE_TEXTS.values())) == len(STAGE_TEXTS)
 
 
 def test_turns_are_grouped_by_their_index() -> None:
@@ -384,11 +391,12 @@ production
   agent speaks     ████████                  ▐█████          ▐█████            4.90 s
 
 ── start ── at 100 ms ── dispatch 120 ms · session_start 80 ms
-── greeting ── at 200 ms ── first output after 200 ms (TTS 150 ms, playback 50 ms) · spoke 2.00 s
+── greeting ── at 200 ms ── first output after 200 ms (TTS first byte 150 ms, playback 50 ms)
+   spoke 2.00 s
 
 ── turn 1 ── at 3.00 s ── caller waited 2.60 s ─────────────────────────────────────────────────────
-   transcription 300 ms · end of turn 600 ms · LLM 600 ms · tools 700 ms ◀ slowest · sentence 200 ms
-   TTS 200 ms
+   transcription 300 ms · end of turn 600 ms · LLM first token 600 ms · tools 700 ms ◀ slowest
+   sentence 200 ms · TTS first byte 200 ms
                   -2 s     -1 s      0 s       1 s       2 s       3 s
   caller waits                       ░░░░░░░░░░░░░░░░░░░░░░░░░░░               2.60 s
   user_speaking   ████████████████████                         ┊               2.00 s
@@ -402,8 +410,8 @@ production
   agent_speaking                     ┊                         ████████████▸   1.40 s
 
 ── turn 2 ── at 9.50 s ── caller waited 1.50 s ─────────────────────────────────────────────────────
-   transcription 200 ms · end of turn 300 ms · LLM 500 ms ◀ slowest · tools 100 ms · sentence 100 ms
-   TTS 250 ms · playback 50 ms
+   transcription 200 ms · end of turn 300 ms · LLM first token 500 ms ◀ slowest · tools 100 ms
+   sentence 100 ms · TTS first byte 250 ms · playback 50 ms
    agent interrupted after 1.50 s of speech by audio_activity
                   -1 s    -0.5 s  0 s     0.5 s    1 s     1.5 s   2 s
   caller waits                    ░░░░░░░░░░░░░░░░░░░░░░░░░░                   1.50 s
@@ -431,11 +439,12 @@ outcome booked - production
 
 -- start -- at 100 ms -- dispatch 120 ms - session_start 80 ms
 -- greeting -- at 200 ms --
-   first output after 200 ms (TTS 150 ms, playback 50 ms) - spoke 2.00 s
+   first output after 200 ms (TTS first byte 150 ms, playback 50 ms)
+   spoke 2.00 s
 
 -- turn 1 -- at 3.00 s -- caller waited 2.60 s ---------------------------------
-   transcription 300 ms - end of turn 600 ms - LLM 600 ms
-   tools 700 ms < slowest - sentence 200 ms - TTS 200 ms
+   transcription 300 ms - end of turn 600 ms - LLM first token 600 ms
+   tools 700 ms < slowest - sentence 200 ms - TTS first byte 200 ms
                   -2 s  -1 s  0 s    1 s   2 s    3 s
   caller waits                ..................           2.60 s
   user_speaking   #############                :           2.00 s
@@ -449,8 +458,8 @@ outcome booked - production
   agent_speaking              :                ########>   1.40 s
 
 -- turn 2 -- at 9.50 s -- caller waited 1.50 s ---------------------------------
-   transcription 200 ms - end of turn 300 ms - LLM 500 ms < slowest
-   tools 100 ms - sentence 100 ms - TTS 250 ms - playback 50 ms
+   transcription 200 ms - end of turn 300 ms - LLM first token 500 ms < slowest
+   tools 100 ms - sentence 100 ms - TTS first byte 250 ms - playback 50 ms
    agent interrupted after 1.50 s of speech by audio_activity
                   -1 s      0 s        1 s        2 s
   caller waits              ..................             1.50 s
@@ -476,7 +485,7 @@ helper · 6.00 s · 1 turn · longest wait 900 ms (turn 1)
   agent speaks                                    ████████████████████▌            2.10 s
 
 ── turn 1 ── at 500 ms ── caller waited 900 ms ─────────────────────────────────────────────────────
-   end of turn 400 ms · LLM 500 ms ◀ slowest
+   end of turn 400 ms · LLM first token 500 ms ◀ slowest
                       -1 s      -0.5 s    0 s       0.5 s     1 s       1.5 s
   caller waits                            ░░░░░░░░░░░░░░░░░░┊                      900 ms
   user_speaking       ◂███████████████████┊                 ┊                      1.50 s
@@ -492,14 +501,14 @@ helper · 2.00 s · 2 turns
   agent speaks                     ▐█                          ▐▌                   40 ms
 
 ── turn 1 ── at 100 ms ── no user speech, first output after 480 ms ────────────────────────────────
-   LLM 400 ms ◀ slowest · sentence 80 ms
+   LLM first token 400 ms ◀ slowest · other 80 ms
                   0 s         0.1 s       0.2 s        0.3 s       0.4 s
   caller waits    ░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░     480 ms
   llm_request     ████████████████████████████████████████████████████████████     480 ms  ◀ slowest
   agent_speaking  ┊                                                          ▐██    20 ms
 
 ── turn 2 ── at 1.00 s ── no user speech, first output after 480 ms ────────────────────────────────
-   LLM 400 ms ◀ slowest · sentence 80 ms
+   LLM first token 400 ms ◀ slowest · other 80 ms
                   0 s         0.1 s       0.2 s        0.3 s       0.4 s
   caller waits    ░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░     480 ms
   llm_request     ████████████████████████████████████████████████████████████     480 ms  ◀ slowest

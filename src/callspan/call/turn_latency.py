@@ -6,6 +6,9 @@
 Each instant of that interval belongs to one stage: of the stages in progress the one that the
 answer depends on first. So work that was done ahead, while the turn had not ended, is not waited
 for, and the stages add up to the latency. Time that no stage claims is ``other``.
+
+The metric of stages and the picture of a call both come from here. They differ only in where the
+instants are read: at LiveKit's records while the call goes on, or at its spans afterwards.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from typing import Final, NamedTuple
 
 from .. import semconv
 
-_DEPENDENCE: Final = (
+_PRECEDENCE: Final = (
     semconv.STAGE_TRANSCRIPTION,
     semconv.STAGE_END_OF_TURN,
     semconv.STAGE_TURN_HOOK,
@@ -31,35 +34,41 @@ _DEPENDENCE: Final = (
 """Who waits for whom: of several stages in progress, the caller waits for the first."""
 
 
-class Wait(NamedTuple):
-    """A stage in progress, in seconds on any one clock."""
+class Claim(NamedTuple):
+    """A stage, and from when to when; seconds on any one clock."""
 
     stage: str
     start: float
     end: float
 
 
-def partition(latency: float, waits: Iterable[Wait]) -> dict[str, float]:
-    """Divide a latency among the stages that were in progress in it.
+def divide(latency: float, claims: Iterable[Claim]) -> list[Claim]:
+    """Give each instant of a latency to one of the stages that were in progress.
 
     Args:
-        latency: From the end of the caller's speech, which is 0 on the clock of the waits.
-        waits: The stages, in any order; they may overlap, repeat and reach out of the latency.
+        latency: From the end of the caller's speech, which is 0 on the clock of the claims.
+        claims: The stages in progress, in any order; they may overlap, repeat and reach out of
+            the latency.
 
     Returns:
-        Seconds by stage: every stage of ``waits``, 0 for one that cost no time, and ``other``.
-        They add up to the latency.
+        Stretches that follow one another from 0 to the latency, each of one stage: ``other``
+        where none was in progress.
     """
-    waits = sorted(waits, key=lambda wait: _DEPENDENCE.index(wait.stage))
-    durations = dict.fromkeys((wait.stage for wait in waits), 0.0)
-    edges = {min(max(edge, 0.0), latency) for wait in waits for edge in (wait.start, wait.end)}
-    for since, until in itertools.pairwise(sorted(edges)):
-        for wait in waits:
-            if wait.start <= since and until <= wait.end:
-                durations[wait.stage] += until - since
-                break
-    durations[semconv.OTHER] = max(latency - sum(durations.values()), 0.0)
-    return durations
+    by_precedence = sorted(claims, key=lambda claim: _PRECEDENCE.index(claim.stage))
+    latency = max(latency, 0.0)
+    edges = {0.0, latency}
+    edges |= {min(max(edge, 0.0), latency) for _, *ends in by_precedence for edge in ends}
+    return [
+        Claim(_stage_of(since, until, by_precedence), since, until)
+        for since, until in itertools.pairwise(sorted(edges))
+    ]
+
+
+def _stage_of(since: float, until: float, by_precedence: Iterable[Claim]) -> str:
+    return next(
+        (stage for stage, start, end in by_precedence if start <= since and until <= end),
+        semconv.OTHER,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +104,7 @@ class Generation:
     sentence_at: float | None = None
     first_byte_at: float | None = None
 
-    def waits(self) -> list[Wait]:
+    def claims(self) -> list[Claim]:
         """Return the stages of it that are known."""
         marks = (
             (semconv.STAGE_LLM_FIRST_TOKEN, self.started_at, self.first_token_at),
@@ -103,7 +112,7 @@ class Generation:
             (semconv.STAGE_TTS_FIRST_BYTE, self.sentence_at, self.first_byte_at),
         )
         return [
-            Wait(stage, start, end)
+            Claim(stage, start, end)
             for stage, start, end in marks
             if start is not None and end is not None
         ]
@@ -132,22 +141,35 @@ class Answer:
     requests: list[float] = field(default_factory=list)
 
     def stages(self) -> dict[str, float]:
-        """Return the seconds that the caller waited for each stage; they make up the latency."""
+        """Return what the caller waited for.
+
+        Returns:
+            Seconds by stage: every stage that was in progress, 0 for one that cost no time, and
+            ``other``. They add up to the latency.
+        """
+        claimed = {claim.stage for claim in self._claims()} | {semconv.OTHER}
+        durations: dict[str, float] = {s: 0.0 for s in semconv.STAGES if s in claimed}
+        for stage, since, until in self.stretches():
+            durations[stage] += until - since
+        return durations
+
+    def stretches(self) -> list[Claim]:
+        """Return what the caller waited for when, from the end of their speech, which is 0."""
+        return divide(self.latency, self._claims())
+
+    def _claims(self) -> list[Claim]:
         start = self.heard_at - self.latency
         handed_out_at = self.heard_at - self.playback_latency
-        waits = [Wait(semconv.STAGE_PLAYBACK, handed_out_at, self.heard_at)]
-        waits += self._waits_for_end_of_turn(start)
-        waits += [Wait(semconv.STAGE_TOOLS, *span) for span in self.tools if span[1] > start]
+        claims = [Claim(semconv.STAGE_PLAYBACK, handed_out_at, self.heard_at)]
+        claims += self._claims_of_end_of_turn(start)
+        claims += [Claim(semconv.STAGE_TOOLS, *span) for span in self.tools if span[1] > start]
         for generation in self.generations:
-            waits += generation.waits()
+            claims += generation.claims()
         if (requested_at := self._requested_at(start)) is not None:
             spoken_by_tts = [g.sentence_at for g in self.generations if g.sentence_at is not None]
             output_at = min([*spoken_by_tts, handed_out_at])
-            waits.append(Wait(semconv.STAGE_LLM_FIRST_TOKEN, requested_at, output_at))
-        return partition(
-            self.latency,
-            [Wait(stage, since - start, until - start) for stage, since, until in waits],
-        )
+            claims.append(Claim(semconv.STAGE_LLM_FIRST_TOKEN, requested_at, output_at))
+        return [Claim(stage, since - start, until - start) for stage, since, until in claims]
 
     def _requested_at(self, start: float) -> float | None:
         """Return the first request of this turn; earlier ones were for the turns before."""
@@ -155,16 +177,16 @@ class Answer:
             return None
         return next((at for at in self.requests if at > start), self.requests[-1])
 
-    def _waits_for_end_of_turn(self, start: float) -> list[Wait]:
+    def _claims_of_end_of_turn(self, start: float) -> list[Claim]:
         end = self.end_of_turn
         if end is not None and end.decided_at > start:
             return [
-                Wait(semconv.STAGE_TRANSCRIPTION, start, start + end.transcription_delay),
+                Claim(semconv.STAGE_TRANSCRIPTION, start, start + end.transcription_delay),
                 # contains the transcription, which comes first in the order of dependence
-                Wait(semconv.STAGE_END_OF_TURN, start, start + end.end_of_turn_delay),
-                Wait(semconv.STAGE_TURN_HOOK, end.decided_at - end.hook_duration, end.decided_at),
+                Claim(semconv.STAGE_END_OF_TURN, start, start + end.end_of_turn_delay),
+                Claim(semconv.STAGE_TURN_HOOK, end.decided_at - end.hook_duration, end.decided_at),
             ]
         if (requested_at := self._requested_at(start)) is not None:
             # the model's own service decided
-            return [Wait(semconv.STAGE_END_OF_TURN, start, requested_at)]
+            return [Claim(semconv.STAGE_END_OF_TURN, start, requested_at)]
         return []

@@ -15,8 +15,9 @@ from enum import StrEnum
 from typing import Final
 
 from .. import semconv
+from .answer import inferences, syntheses
 from .span_record import NS_PER_S, SpanRecord, SpanTree
-from .wait import Origin, Wait, inferences, measure_wait, syntheses
+from .wait import Origin, Wait, measure_wait
 
 LEAST_SHOWN: Final = 0.005
 """Seconds below which a part of a wait, or a step of a start or a shutdown, is not named."""
@@ -47,7 +48,19 @@ class Note(StrEnum):
     DISCARDED = "discarded"
 
 
-_STAGES: Final = {
+STAGE_TEXTS: Final = {
+    semconv.STAGE_TRANSCRIPTION: "transcription",
+    semconv.STAGE_END_OF_TURN: "end of turn",
+    semconv.STAGE_TURN_HOOK: "turn hook",
+    semconv.STAGE_LLM_FIRST_TOKEN: "LLM first token",
+    semconv.STAGE_TOOLS: "tools",
+    semconv.STAGE_SENTENCE: "sentence",
+    semconv.STAGE_TTS_FIRST_BYTE: "TTS first byte",
+    semconv.STAGE_PLAYBACK: "playback",
+    semconv.OTHER: "other",
+}
+"""The stages of a wait as a person reads them; by these names they are found in the metric."""
+_BARS: Final = {
     semconv.SPAN_USER_SPEAKING: Kind.USER,
     semconv.SPAN_STT_REQUEST: Kind.STT,
     semconv.SPAN_EOU_WAIT: Kind.END_OF_TURN,
@@ -70,7 +83,7 @@ _MERGED: Final = frozenset(
         semconv.SPAN_AGENT_SPEAKING,
     }
 )
-"""Stages that come in pieces (pauses, sentences): one row for all pieces of a turn."""
+"""Those that come in pieces (pauses, sentences): one row for all pieces of a turn."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +140,7 @@ class Turn:
 
 def is_of_turn(span: SpanRecord) -> bool:
     """Whether the span is one side of a turn or a stage within one."""
-    return span.name in _STAGES or span.name in (semconv.SPAN_USER_TURN, semconv.SPAN_AGENT_TURN)
+    return span.name in _BARS or span.name in (semconv.SPAN_USER_TURN, semconv.SPAN_AGENT_TURN)
 
 
 def duration_text(seconds: float) -> str:
@@ -143,7 +156,7 @@ def duration_text(seconds: float) -> str:
 def part_texts(wait: Wait, slowest: str = "") -> tuple[str, ...]:
     """The parts of a wait that are worth naming, the slowest with a mark behind it."""
     return tuple(
-        f"{part.stage} {duration_text(part.seconds)}{slowest if part.slowest else ''}"
+        f"{STAGE_TEXTS[part.stage]} {duration_text(part.seconds)}{slowest if part.slowest else ''}"
         for part in wait.parts
         if part.seconds >= LEAST_SHOWN or part.slowest
     )
@@ -269,7 +282,7 @@ def arrange_rows(spans: Sequence[SpanRecord], tree: SpanTree, wait: Wait | None)
     shown = {s.span_id for s in (*inferences(spans, tree), *syntheses(spans, tree))}
     pieces: dict[str, list[SpanRecord]] = {}
     for span in spans:
-        kind = _STAGES.get(span.name)
+        kind = _BARS.get(span.name)
         hidden = kind in (Kind.LLM, Kind.TTS) and span.name != semconv.SPAN_REALTIME_INFERENCE
         hidden = hidden and span.span_id not in shown
         hidden = hidden or (span.name == semconv.SPAN_TURN_HOOK and span.seconds < LEAST_SHOWN)
@@ -293,7 +306,7 @@ def _row(spans: Sequence[SpanRecord], tree: SpanTree, slowest_id: str | None) ->
     notes = []
     if any(s.error or s.flag(semconv.LK_TOOL_IS_ERROR) for s in spans):
         notes.append(Note.FAILED)
-    kind = _STAGES[spans[0].name]
+    kind = _BARS[spans[0].name]
     if kind is Kind.AGENT and any(t and t.flag(semconv.LK_INTERRUPTED) for t in turns):
         notes.append(Note.INTERRUPTED)
     if kind is Kind.LLM and turns[0] and _was_discarded(spans[0], turns[0]):
