@@ -407,6 +407,31 @@ async def test_a_turn_with_two_tools(at_once: bool) -> None:
     )
 
 
+async def test_words_before_a_tool_are_not_waiting_for_it() -> None:
+    """The model says something and calls a tool, which runs while these words are synthesised."""
+    truth = Truth()
+    told = await pipeline_turn(
+        Bookkeeper(truth),
+        Rule(Reply(ANSWER, tool_calls=(ToolCall("book"),)), user="Hello"),
+        Rule(Reply("It is booked."), tool="book"),
+    )
+    synthesis_started_at, first_byte_at = truth.spans["synthesis"][0]
+    [(tool_started_at, tool_ended_at)] = truth.spans["book"]
+    assert tool_started_at < first_byte_at < tool_ended_at
+    first_token_at = truth.spans["first token"][0][1]
+    assert_stages(
+        told,
+        {
+            **end_of_turn(told, truth),
+            "llm_first_token": first_token_at - truth.spans["first token"][0][0],
+            "tools": 0.0,
+            "sentence": synthesis_started_at - first_token_at,
+            "tts_first_byte": first_byte_at - synthesis_started_at,
+            "playback": 0.0,
+        },
+    )
+
+
 async def test_a_realtime_turn_with_a_tool() -> None:
     """The model's service decides when the turn is over; its reply is one wait, less the tool."""
     truth = Truth()

@@ -141,6 +141,59 @@ def test_two_tools_one_after_the_other_are_both_waited_for() -> None:
     assert stages(answer) == {"llm_first_token": 1.5, "tools": 1.5, "tts_first_byte": 1.0}
 
 
+def test_words_before_a_tool_are_not_waiting_for_it() -> None:
+    """Once the words that were heard are with the voice, a tool keeps nobody waiting."""
+    answer = Answer(
+        heard_at=NOW + 2.0,
+        latency=2.0,
+        end_of_turn=ended(),
+        generations=[spoken(0.6, 1.0, 1.5, 2.0)],
+        tools=[(NOW + 1.2, NOW + 3.0)],
+    )
+    assert stages(answer) == {
+        "transcription": 0.2,
+        "end_of_turn": 0.3,
+        "turn_hook": 0.1,
+        "llm_first_token": 0.4,
+        "sentence": 0.2,
+        "tools": 0.3,
+        "tts_first_byte": 0.5,
+    }
+
+
+def test_what_a_tool_has_said_ends_the_wait_for_it() -> None:
+    """The tool goes on, and the agent says something meanwhile."""
+    answer = Answer(
+        heard_at=NOW + 3.0,
+        latency=3.0,
+        end_of_turn=ended(),
+        generations=[
+            Generation(NOW + 0.6, NOW + 1.0),
+            Generation(sentence_at=NOW + 2.5, first_byte_at=NOW + 3.0),
+        ],
+        tools=[(NOW + 1.0, NOW + 5.0)],
+    )
+    assert stages(answer)["tools"] == 1.5
+    assert stages(answer)["tts_first_byte"] == 0.5
+
+
+def test_a_realtime_model_that_speaks_before_its_tool_is_not_waiting_for_it() -> None:
+    """Its audio is handed out, and sounds late: that is playback."""
+    answer = Answer(
+        heard_at=NOW + 2.0,
+        latency=2.0,
+        playback_latency=0.3,
+        tools=[(NOW + 1.4, NOW + 3.0)],
+        requests=[NOW + 0.5],
+    )
+    assert stages(answer) == {
+        "end_of_turn": 0.5,
+        "llm_first_token": 0.9,
+        "tools": 0.3,
+        "playback": 0.3,
+    }
+
+
 def test_a_turn_without_tools_has_no_such_stage() -> None:
     """Nor does a tool of the turn before make one."""
     answer = Answer(heard_at=NOW + 1.0, latency=1.0, tools=[(NOW - 5, NOW - 4)])

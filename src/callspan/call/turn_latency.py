@@ -160,14 +160,20 @@ class Answer:
     def _claims(self) -> list[Claim]:
         start = self.heard_at - self.latency
         handed_out_at = self.heard_at - self.playback_latency
+        with_tts_at = [g.sentence_at for g in self.generations if g.sentence_at is not None]
         claims = [Claim(semconv.STAGE_PLAYBACK, handed_out_at, self.heard_at)]
         claims += self._claims_of_end_of_turn(start)
-        claims += [Claim(semconv.STAGE_TOOLS, *span) for span in self.tools if span[1] > start]
+        # the words that are heard need no tool any more, though one may still run
+        said_at = max(with_tts_at, default=handed_out_at)
+        claims += [
+            Claim(semconv.STAGE_TOOLS, called_at, min(answered_at, said_at))
+            for called_at, answered_at in self.tools
+            if answered_at > start
+        ]
         for generation in self.generations:
             claims += generation.claims()
         if (requested_at := self._requested_at(start)) is not None:
-            spoken_by_tts = [g.sentence_at for g in self.generations if g.sentence_at is not None]
-            output_at = min([*spoken_by_tts, handed_out_at])
+            output_at = min([*with_tts_at, handed_out_at])
             claims.append(Claim(semconv.STAGE_LLM_FIRST_TOKEN, requested_at, output_at))
         return [Claim(stage, since - start, until - start) for stage, since, until in claims]
 
