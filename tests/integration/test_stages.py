@@ -455,3 +455,38 @@ async def test_a_realtime_turn_with_a_tool() -> None:
     assert stages[semconv.OTHER] <= LARGEST_OTHER * told.turn.latency_s
     assert sum(stages.values()) == pytest.approx(told.turn.latency_s, abs=1e-9)
     assert_drawn(told)
+
+
+async def test_a_realtime_turn_that_ends_here() -> None:
+    """Without a recogniser LiveKit has no delays for it, but says when it decided."""
+    truth = Truth()
+    script = RealtimeScript(
+        hears=["Monday, please."],
+        replies=[RealtimeReply("It is booked.", first_token_delay=FIRST_TOKEN_S)],
+    )
+    turns: TurnHandlingOptions = {
+        "turn_detection": "vad",
+        "endpointing": {"min_delay": ENDPOINTING_S, "max_delay": ENDPOINTING_S},
+    }
+    with ScriptedRealtimeServer(script) as server:
+        model = openai.realtime.RealtimeModel(
+            base_url=server.base_url, api_key="none", turn_detection=None
+        )
+        told = await one_turn(
+            Receptionist(truth),
+            llm=model,
+            vad=inference.VAD(model="silero"),
+            turn_handling=turns,
+        )
+        await model.aclose()
+    hook = truth.duration("hook")
+    assert_stages(
+        told,
+        {
+            "end_of_turn": ENDPOINTING_S,
+            "turn_hook": hook,
+            "transcription": 0.0,
+            "llm_first_token": told.turn.latency_s - ENDPOINTING_S - hook,
+            "playback": 0.0,
+        },
+    )

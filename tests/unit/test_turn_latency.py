@@ -200,6 +200,17 @@ def test_a_turn_without_tools_has_no_such_stage() -> None:
     assert "tools" not in answer.stages()
 
 
+def test_an_end_of_turn_without_delays_ended_before_the_hook() -> None:
+    """LiveKit has 0 for what it could not compute, but it says when all was decided."""
+    answer = Answer(
+        heard_at=NOW + 2.0,
+        latency=2.0,
+        end_of_turn=EndOfTurn(NOW + 0.75, 0.0, 0.0, 0.25),
+        requests=[NOW + 0.75],
+    )
+    assert stages(answer) == {"end_of_turn": 0.5, "turn_hook": 0.25, "llm_first_token": 1.25}
+
+
 def test_a_decision_of_an_earlier_turn_says_nothing() -> None:
     """A turn whose end LiveKit did not tell is not given that of another."""
     answer = Answer(

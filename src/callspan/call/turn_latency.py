@@ -78,7 +78,8 @@ class EndOfTurn:
     Attributes:
         decided_at: When it had ended for good: the user's hook had run, the reply was scheduled.
         transcription_delay: From the end of speech to the last final transcript.
-        end_of_turn_delay: From the end of speech to the decision that the turn was over.
+        end_of_turn_delay: From the end of speech to the decision that the turn was over; 0 where
+            LiveKit could not compute it, as without a recogniser.
         hook_duration: How long ``Agent.on_user_turn_completed`` ran after that decision.
     """
 
@@ -186,11 +187,13 @@ class Answer:
     def _claims_of_end_of_turn(self, start: float) -> list[Claim]:
         end = self.end_of_turn
         if end is not None and end.decided_at > start:
+            hook_called_at = end.decided_at - end.hook_duration
+            over_at = start + end.end_of_turn_delay if end.end_of_turn_delay else hook_called_at
             return [
                 Claim(semconv.STAGE_TRANSCRIPTION, start, start + end.transcription_delay),
                 # contains the transcription, which comes first in the order of dependence
-                Claim(semconv.STAGE_END_OF_TURN, start, start + end.end_of_turn_delay),
-                Claim(semconv.STAGE_TURN_HOOK, end.decided_at - end.hook_duration, end.decided_at),
+                Claim(semconv.STAGE_END_OF_TURN, start, over_at),
+                Claim(semconv.STAGE_TURN_HOOK, hook_called_at, end.decided_at),
             ]
         if (requested_at := self._requested_at(start)) is not None:
             # the model's own service decided
