@@ -197,8 +197,8 @@ class Bookkeeper(Receptionist):
         return "booked"
 
 
-class Told:
-    """What the call's records said."""
+class Recorded:
+    """What was recorded of a call."""
 
     def __init__(self) -> None:
         self.turns: list[TurnAnswered] = []
@@ -237,21 +237,21 @@ def captured_spans(exporter: SpanExporter) -> Iterator[None]:
         tracer.set_provider(before)
 
 
-async def one_turn(agent: Agent, *, earpiece: Earpiece | None = None, **options: Any) -> Told:
+async def one_turn(agent: Agent, *, earpiece: Earpiece | None = None, **options: Any) -> Recorded:
     """Plays a call of one turn: the caller says hello, and hears the answer out."""
-    told, patches = Told(), Patches()
-    events = CallEvents(told)
+    recorded, patches = Recorded(), Patches()
+    events = CallEvents(recorded)
     assert events.patch(patches) == []
     line = TelephoneLine(on_sound=lambda _: None)
     line.earpiece = earpiece or line.earpiece
     session: AgentSession = AgentSession(aec_warmup_duration=None, **options)
-    session.on("conversation_item_added", told.note_end_of_speech)
+    session.on("conversation_item_added", recorded.note_end_of_speech)
     events.listen(session, Call("test"))
     session.input.audio = line.microphone
     session.output.audio = line.earpiece
     hello = await words("hello")
     try:
-        with captured_spans(told.exporter):
+        with captured_spans(recorded.exporter):
             await session.start(agent)
             await line.say("hello", hello)
             await line.agent_stops_speaking()
@@ -259,12 +259,12 @@ async def one_turn(agent: Agent, *, earpiece: Earpiece | None = None, **options:
     finally:
         line.hang_up()
         patches.undo()
-    return told
+    return recorded
 
 
 async def pipeline_turn(
     agent: Receptionist, *rules: Rule, late: bool = False, **preemptive: bool
-) -> Told:
+) -> Recorded:
     """Plays a turn through recogniser, language model and voice."""
     truth = agent.truth
     turns: TurnHandlingOptions = {
@@ -283,28 +283,28 @@ async def pipeline_turn(
         )
 
 
-def assert_drawn(told: Told) -> None:
+def assert_drawn(recorded: Recorded) -> None:
     """The picture that is drawn from the spans of the call has the stages of the metric."""
-    spans = map(SpanRecord.from_readable_span, told.exporter.get_finished_spans())
+    spans = map(SpanRecord.from_readable_span, recorded.exporter.get_finished_spans())
     assert drawn_stages(spans) == [
-        pytest.approx(every_stage(turn.stages_s), abs=AGREEMENT_S) for turn in told.turns
+        pytest.approx(every_stage(turn.stages_s), abs=AGREEMENT_S) for turn in recorded.turns
     ]
 
 
-def assert_stages(told: Told, expected: dict[str, float]) -> None:
+def assert_stages(recorded: Recorded, expected: dict[str, float]) -> None:
     """Every stage is as expected, they make up the latency, and the picture has the same."""
-    turn = told.turn
+    turn = recorded.turn
     stages = dict(turn.stages_s)
     other = stages.pop(semconv.OTHER)
     assert stages == pytest.approx(expected, abs=TOLERANCE_S)
     assert other <= LARGEST_OTHER * turn.latency_s
     assert sum(turn.stages_s.values()) == pytest.approx(turn.latency_s, abs=1e-9)
-    assert_drawn(told)
+    assert_drawn(recorded)
 
 
-def end_of_turn(told: Told, truth: Truth) -> dict[str, float]:
+def end_of_turn(recorded: Recorded, truth: Truth) -> dict[str, float]:
     """The stages before the answer, which are the same in every pipeline turn here."""
-    transcription = truth.last_end("recognition") - told.stopped_at
+    transcription = truth.last_end("recognition") - recorded.stopped_at
     return {
         "transcription": transcription,
         "end_of_turn": ENDPOINTING_S - transcription,
@@ -313,21 +313,21 @@ def end_of_turn(told: Told, truth: Truth) -> dict[str, float]:
 
 
 async def test_each_stage_is_the_delay_that_caused_it() -> None:
-    """One after the other, nothing ahead; and the latency is told within its own turn's span."""
+    """One after the other, nothing ahead; and the latency is emitted within its own turn's span."""
     truth = Truth()
     reply = Reply(ANSWER, first_token_delay=FIRST_TOKEN_S, token_delay=TOKEN_S)
-    told = await pipeline_turn(Receptionist(truth), Rule(reply), late=True)
+    recorded = await pipeline_turn(Receptionist(truth), Rule(reply), late=True)
     assert_stages(
-        told,
+        recorded,
         {
-            **end_of_turn(told, truth),
+            **end_of_turn(recorded, truth),
             "llm_first_token": truth.duration("first token"),
             "sentence": truth.duration("rest of the answer"),
             "tts_first_byte": truth.duration("synthesis"),
             "playback": truth.duration("playback"),
         },
     )
-    [span] = told.current_spans
+    [span] = recorded.current_spans
     assert getattr(span, "name", "") == semconv.SPAN_AGENT_TURN
 
 
@@ -335,14 +335,14 @@ async def test_each_stage_is_the_delay_that_caused_it() -> None:
 async def test_work_done_ahead_is_not_waited_for(speech_too: bool) -> None:
     """A preemptive generation is ready, with its speech or without, when the turn ends."""
     truth = Truth()
-    told = await pipeline_turn(
+    recorded = await pipeline_turn(
         Receptionist(truth), Rule(Reply(ANSWER)), enabled=True, preemptive_tts=speech_too
     )
     assert truth.last_end("rest of the answer") < truth.last_end("hook")
     assert_stages(
-        told,
+        recorded,
         {
-            **end_of_turn(told, truth),
+            **end_of_turn(recorded, truth),
             "llm_first_token": 0.0,
             "sentence": 0.0,
             "tts_first_byte": 0.0 if speech_too else truth.duration("synthesis"),
@@ -354,13 +354,13 @@ async def test_work_done_ahead_is_not_waited_for(speech_too: bool) -> None:
 async def test_of_work_begun_ahead_the_rest_is_waited_for() -> None:
     """A preemptive generation has its first token when the turn has long ended."""
     truth = Truth()
-    told = await pipeline_turn(
+    recorded = await pipeline_turn(
         Receptionist(truth), Rule(Reply(ANSWER, first_token_delay=1.2)), enabled=True
     )
     assert_stages(
-        told,
+        recorded,
         {
-            **end_of_turn(told, truth),
+            **end_of_turn(recorded, truth),
             "llm_first_token": truth.last_end("first token") - truth.last_end("hook"),
             "sentence": truth.duration("rest of the answer"),
             "tts_first_byte": truth.duration("synthesis"),
@@ -385,13 +385,13 @@ async def test_a_turn_with_two_tools(at_once: bool) -> None:
             Rule(Reply(tool_calls=(book,)), tool="look_up"),
             answer,
         ]
-    told = await pipeline_turn(Bookkeeper(truth), *rules)
+    recorded = await pipeline_turn(Bookkeeper(truth), *rules)
     together = truth.duration("book")
     tools = together if at_once else together + truth.duration("look_up")
     assert_stages(
-        told,
+        recorded,
         {
-            **end_of_turn(told, truth),
+            **end_of_turn(recorded, truth),
             "llm_first_token": truth.duration("first token"),
             "tools": tools,
             "sentence": truth.spans["rest of the answer"][-1][1]
@@ -400,8 +400,8 @@ async def test_a_turn_with_two_tools(at_once: bool) -> None:
             "playback": 0.0,
         },
     )
-    durations = {tool.name: tool.duration_s for tool in told.tools}
-    assert {tool.status for tool in told.tools} == {semconv.TOOL_SUCCESS}
+    durations = {tool.name: tool.duration_s for tool in recorded.tools}
+    assert {tool.status for tool in recorded.tools} == {semconv.TOOL_SUCCESS}
     assert durations == pytest.approx(
         {name: truth.duration(name) for name in ("look_up", "book")}, abs=TOLERANCE_S
     )
@@ -410,7 +410,7 @@ async def test_a_turn_with_two_tools(at_once: bool) -> None:
 async def test_words_before_a_tool_are_not_waiting_for_it() -> None:
     """The model says something and calls a tool, which runs while these words are synthesised."""
     truth = Truth()
-    told = await pipeline_turn(
+    recorded = await pipeline_turn(
         Bookkeeper(truth),
         Rule(Reply(ANSWER, tool_calls=(ToolCall("book"),)), user="Hello"),
         Rule(Reply("It is booked."), tool="book"),
@@ -420,9 +420,9 @@ async def test_words_before_a_tool_are_not_waiting_for_it() -> None:
     assert tool_started_at < first_byte_at < tool_ended_at
     first_token_at = truth.spans["first token"][0][1]
     assert_stages(
-        told,
+        recorded,
         {
-            **end_of_turn(told, truth),
+            **end_of_turn(recorded, truth),
             "llm_first_token": first_token_at - truth.spans["first token"][0][0],
             "tools": 0.0,
             "sentence": synthesis_started_at - first_token_at,
@@ -446,15 +446,15 @@ async def test_a_realtime_turn_with_a_tool() -> None:
     with ScriptedRealtimeServer(script) as server:
         model = openai.realtime.RealtimeModel(base_url=server.base_url, api_key="none")
         # without a VAD of its own LiveKit has no latency for such a session
-        told = await one_turn(Bookkeeper(truth), llm=model, vad=inference.VAD(model="silero"))
+        recorded = await one_turn(Bookkeeper(truth), llm=model, vad=inference.VAD(model="silero"))
         await model.aclose()
-    stages = told.turn.stages_s
+    stages = recorded.turn.stages_s
     assert stages["tools"] == pytest.approx(truth.duration("book"), abs=TOLERANCE_S)
     assert stages["end_of_turn"] > 0
     assert stages["llm_first_token"] > 0
-    assert stages[semconv.OTHER] <= LARGEST_OTHER * told.turn.latency_s
-    assert sum(stages.values()) == pytest.approx(told.turn.latency_s, abs=1e-9)
-    assert_drawn(told)
+    assert stages[semconv.OTHER] <= LARGEST_OTHER * recorded.turn.latency_s
+    assert sum(stages.values()) == pytest.approx(recorded.turn.latency_s, abs=1e-9)
+    assert_drawn(recorded)
 
 
 async def test_a_realtime_turn_that_ends_here() -> None:
@@ -472,7 +472,7 @@ async def test_a_realtime_turn_that_ends_here() -> None:
         model = openai.realtime.RealtimeModel(
             base_url=server.base_url, api_key="none", turn_detection=None
         )
-        told = await one_turn(
+        recorded = await one_turn(
             Receptionist(truth),
             llm=model,
             vad=inference.VAD(model="silero"),
@@ -481,12 +481,12 @@ async def test_a_realtime_turn_that_ends_here() -> None:
         await model.aclose()
     hook = truth.duration("hook")
     assert_stages(
-        told,
+        recorded,
         {
             "end_of_turn": ENDPOINTING_S,
             "turn_hook": hook,
             "transcription": 0.0,
-            "llm_first_token": told.turn.latency_s - ENDPOINTING_S - hook,
+            "llm_first_token": recorded.turn.latency_s - ENDPOINTING_S - hook,
             "playback": 0.0,
         },
     )

@@ -33,7 +33,7 @@ from .wait import Origin, measure_wait
 
 @dataclass(frozen=True)
 class Line:
-    """A step of the call that is told in a line: start, greeting, close, shutdown.
+    """A step of the call that takes one line: start, greeting, close, shutdown.
 
     Attributes:
         start_ns: When it began, in nanoseconds since the Unix epoch.
@@ -136,10 +136,10 @@ def ticks(start_ns: int, end_ns: int, zero_ns: int, columns: int) -> list[tuple[
         first, last = -((zero_ns - start_ns) // step_ns), (end_ns - zero_ns) // step_ns
         if last - first < columns:
             steps = range(first, last + 1)
-            found = [(zero_ns + n * step_ns, f"{n * step_ns / NS_PER_S:g} s") for n in steps]
-            longest = max((len(label) for _, label in found), default=0)
-            if (longest + 2) * (end_ns - start_ns) <= step_ns * columns or len(found) < 2:
-                return found
+            labelled = [(zero_ns + n * step_ns, f"{n * step_ns / NS_PER_S:g} s") for n in steps]
+            longest = max((len(label) for _, label in labelled), default=0)
+            if (longest + 2) * (end_ns - start_ns) <= step_ns * columns or len(labelled) < 2:
+                return labelled
         # 1, 2, 5, 10, 20, 50 …
         step_ns = step_ns * 5 // 2 if str(step_ns)[0] == "2" else step_ns * 2
 
@@ -231,7 +231,7 @@ def _opening(spans: Sequence[SpanRecord]) -> list[Line]:
 
 
 def _greeting(spans: Sequence[SpanRecord], tree: SpanTree) -> list[Line]:
-    """Turn 0, told in a line."""
+    """Turn 0, in one line."""
     if not spans:
         return []
     wait = measure_wait(spans, tree)

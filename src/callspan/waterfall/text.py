@@ -104,9 +104,9 @@ class _Pen:
         marks = (turn.wait.start_ns, turn.wait.end_ns) if turn.wait else ()
         return lines + [self._row(row, start_ns, end_ns, marks) for row in turn.rows]
 
-    def _lines(self, told: Sequence[Line]) -> list[str]:
+    def _lines(self, steps: Sequence[Line]) -> list[str]:
         lines = []
-        for line in told:
+        for line in steps:
             head = f"── {line.label} ── {self._offset(line.start_ns)} ── "
             lines += self._items(line.items, first=head)
         return lines
