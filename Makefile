@@ -10,13 +10,20 @@ VENV := $(CACHE)/venv-$(KEY)
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest -p no:cacheprovider
 
+# What builds and checks the package has nothing to do with the tests; the wheel is tried where
+# nothing of this repository is.
+DIST_KEY := $(shell { cat requirements-dist.txt constraints.txt; $(PYTHON) --version; } | sha256sum | cut -c1-12)
+DIST_VENV := $(CACHE)/dist-$(DIST_KEY)
+WHEEL_KEY := $(shell { pwd; cat constraints.txt pyproject.toml; $(PYTHON) --version; } | sha256sum | cut -c1-12)
+WHEEL_VENV := $(CACHE)/wheel-$(WHEEL_KEY)
+
 # Arize Phoenix has pins of its own, and so an environment of its own.
 PHOENIX_KEY := $(shell { cat requirements-phoenix.txt; $(PYTHON) --version; } | sha256sum | cut -c1-12)
 PHOENIX_VENV := $(CACHE)/phoenix-$(PHOENIX_KEY)
 export PHOENIX_BINARY ?= $(PHOENIX_VENV)/bin/phoenix
 
 .PHONY: help demo test lint test-unit test-contract test-integration test-system test-backends \
-	faults outages collector docs dashboards bench picture picture-phoenix picture-dashboards clean
+	dist sbom faults outages collector docs dashboards bench picture picture-phoenix picture-dashboards clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -29,6 +36,14 @@ $(VENV)/ready:
 	@$(PYTHON) -m venv "$(VENV)"
 	@$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -r requirements-dev.txt editables
 	@$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt --no-build-isolation -e .
+	@touch $@
+
+$(DIST_VENV)/ready:
+	@echo "setting up $(DIST_VENV)"
+	@rm -rf "$(DIST_VENV)" && mkdir -p "$(CACHE)"
+	@$(PYTHON) -m venv "$(DIST_VENV)"
+	@$(DIST_VENV)/bin/pip install -q --disable-pip-version-check -c constraints.txt -c requirements-dist.txt \
+	  build check-wheel-contents cyclonedx-bom hatchling twine
 	@touch $@
 
 $(PHOENIX_VENV)/ready:
@@ -65,7 +80,7 @@ need = command -v $(1) >/dev/null || { \
 demo: $(VENV)/ready tools ## five calls at once on real speech, each shown as a waterfall
 	@cd examples/dental_receptionist && $(BIN)/python demo.py
 
-test: lint test-unit test-contract test-integration test-system test-backends ## all of the tests
+test: lint test-unit test-contract test-integration test-system test-backends dist ## all of the tests
 
 lint: $(VENV)/ready ## ruff and mypy --strict
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
@@ -85,6 +100,23 @@ test-system: $(VENV)/ready tools servers ## real servers
 
 test-backends: $(VENV)/ready tools backends ## real backends, and what they show
 	@$(PYTEST) tests/backends
+
+dist: $(VENV)/ready $(DIST_VENV)/ready ## build sdist and wheel, check them, run a call through the wheel
+	@rm -rf dist && $(DIST_VENV)/bin/python -m build --no-isolation >/dev/null
+	@$(DIST_VENV)/bin/twine check --strict dist/*
+	@$(DIST_VENV)/bin/check-wheel-contents dist
+	@$(PYTEST) tests/dist
+	@[ -e "$(WHEEL_VENV)/ready" ] || { rm -rf "$(WHEEL_VENV)" && $(PYTHON) -m venv "$(WHEEL_VENV)" && \
+	  $(WHEEL_VENV)/bin/pip install -q --disable-pip-version-check -c constraints.txt "$$(echo dist/*.whl)[instruments]" && \
+	  touch "$(WHEEL_VENV)/ready"; }
+	@$(WHEEL_VENV)/bin/pip install -q --disable-pip-version-check --force-reinstall --no-deps dist/*.whl
+	@$(WHEEL_VENV)/bin/python -I tests/dist/call.py
+
+sbom: dist ## write build/sbom.cdx.json: all that the wheel was run with
+	@mkdir -p build
+	@version=$$($(DIST_VENV)/bin/hatchling version) && $(DIST_VENV)/bin/cyclonedx-py environment \
+	  --pyproject <(sed "s/^dynamic = .*/version = \"$$version\"/" pyproject.toml) \
+	  --output-reproducible --output-file build/sbom.cdx.json "$(WHEEL_VENV)/bin/python"
 
 faults: $(VENV)/ready ## an error in each function of the package in turn: what do calls lose?
 	@PYTHONPATH=tests:examples/dental_receptionist $(BIN)/python -B -m faults $(POINTS)
@@ -115,4 +147,4 @@ picture-dashboards: $(VENV)/ready tools servers ## draw the README's dashboards 
 	@PYTHONPATH=tests:examples/dental_receptionist $(BIN)/python -B -m backends.dashboard_pictures docs
 
 clean: ## remove the cached environments
-	@rm -rf "$(VENV)" "$(PHOENIX_VENV)"
+	@rm -rf "$(VENV)" "$(DIST_VENV)" "$(WHEEL_VENV)" "$(PHOENIX_VENV)"
