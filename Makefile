@@ -23,7 +23,8 @@ PHOENIX_VENV := $(CACHE)/phoenix-$(PHOENIX_KEY)
 export PHOENIX_BINARY ?= $(PHOENIX_VENV)/bin/phoenix
 
 .PHONY: help demo test lint test-unit test-contract test-integration test-system test-backends \
-	dist sbom faults outages collector docs dashboards bench picture picture-phoenix picture-dashboards clean
+	dist sbom changelog faults outages collector docs dashboards bench picture picture-phoenix \
+	picture-dashboards clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -117,6 +118,9 @@ sbom: dist ## write build/sbom.cdx.json: all that the wheel was run with
 	@version=$$($(DIST_VENV)/bin/hatchling version) && $(DIST_VENV)/bin/cyclonedx-py environment \
 	  --pyproject <(sed "s/^dynamic = .*/version = \"$$version\"/" pyproject.toml) \
 	  --output-reproducible --output-file build/sbom.cdx.json "$(WHEEL_VENV)/bin/python"
+
+changelog: $(VENV)/ready ## show the next release's changes; with VERSION=1.2.3, put them into CHANGELOG.md
+	@$(BIN)/towncrier build $(if $(VERSION),--yes --version $(VERSION),--draft --version unreleased)
 
 faults: $(VENV)/ready ## an error in each function of the package in turn: what do calls lose?
 	@PYTHONPATH=tests:examples/dental_receptionist $(BIN)/python -B -m faults $(POINTS)
