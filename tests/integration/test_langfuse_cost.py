@@ -12,9 +12,10 @@ import json
 import math
 import os
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -159,13 +160,24 @@ _CASES: dict[str, tuple[tuple[str, ...], dict[str, Any], dict[str, str]]] = {
 }
 
 
-@pytest.fixture(scope="module", params=_CASES)
+@pytest.fixture(scope="module")
+def calls_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], dict[str, Call]]:
+    """Have a worker take the calls of a case, once for all the tests that ask for it."""
+
+    @cache
+    def calls_of_case(case: str) -> dict[str, Call]:
+        rooms, prices, more = _CASES[case]
+        return take(tmp_path_factory.mktemp("prices"), rooms, prices, **more)
+
+    return calls_of_case
+
+
+@pytest.fixture(params=_CASES)
 def calls(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, calls_of: Callable[[str], dict[str, Call]]
 ) -> dict[str, Call]:
     """Calls of all kinds; some with prices by the minute; some whose spans wait for a decision."""
-    rooms, prices, more = _CASES[request.param]
-    return take(tmp_path_factory.mktemp("prices"), rooms, prices, **more)
+    return calls_of(request.param)
 
 
 def test_langfuse_adds_up_to_what_the_call_cost(calls: dict[str, Call]) -> None:
@@ -218,11 +230,10 @@ METADATA = "langfuse.trace.metadata."
 TAGS = ("receptionist", "production", "intent:complaint")
 
 
-@pytest.fixture(scope="module")
-def relabelled(tmp_path_factory: pytest.TempPathFactory) -> Call:
+@pytest.fixture
+def relabelled(calls_of: Callable[[str], dict[str, Call]]) -> Call:
     """A call whose label is another in each of its turns, and another still at its end."""
-    [call] = take(tmp_path_factory.mktemp("prices"), ["changing_label"], PRICES).values()
-    return call
+    return calls_of("models")["changing_label"]
 
 
 def test_a_label_that_changes_stands_as_one_tag(relabelled: Call) -> None:
