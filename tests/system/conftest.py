@@ -10,24 +10,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from system.livekit_server import LiveKitServer, ServerUnavailableError, find_or_build
+from system.livekit_server import SERVER, LiveKitServer
 from system.prometheus import Programs, PrometheusUnavailableError, find
 
 
 @pytest.fixture(scope="session")
 def livekit_server() -> Iterator[LiveKitServer]:
-    """A running LiveKit server.
-
-    Where none can be had, a user's run skips and a run under CI fails: there, a skip would hide
-    that nothing was tested.
-    """
-    try:
-        binary = find_or_build()
-    except ServerUnavailableError as problem:
-        if os.environ.get("CI"):
-            pytest.fail(str(problem), pytrace=False)
-        pytest.skip(str(problem))
-    with LiveKitServer(binary) as server:
+    """A running LiveKit server."""
+    with LiveKitServer(SERVER.required()) as server:
         server.wait_until_ready(timeout_s=20)
         yield server
 
