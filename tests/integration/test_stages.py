@@ -10,6 +10,7 @@ longer. The caller's voice, the VAD and the turn taking are real.
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator
@@ -224,6 +225,15 @@ class Recorded:
         return turn
 
 
+@pytest.fixture(autouse=True, scope="module")
+def nothing_old_is_collected() -> Iterator[None]:
+    """Going through all that was ever imported stops the event loop for 0.2 s: no stage's time."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 @contextmanager
 def captured_spans(exporter: SpanExporter) -> Iterator[None]:
     """LiveKit's spans are real ones, and kept."""
@@ -305,9 +315,12 @@ def assert_stages(recorded: Recorded, expected: dict[str, float]) -> None:
 def end_of_turn(recorded: Recorded, truth: Truth) -> dict[str, float]:
     """The stages before the answer, which are the same in every pipeline turn here."""
     transcription = truth.last_end("recognition") - recorded.stopped_at
+    # the hook is called at once; a busy machine is late to see that the delay is over
+    over = truth.spans["hook"][-1][0] - recorded.stopped_at
+    assert over >= ENDPOINTING_S - TOLERANCE_S
     return {
         "transcription": transcription,
-        "end_of_turn": ENDPOINTING_S - transcription,
+        "end_of_turn": over - transcription,
         "turn_hook": truth.duration("hook"),
     }
 
@@ -415,18 +428,20 @@ async def test_words_before_a_tool_are_not_waiting_for_it() -> None:
         Rule(Reply(ANSWER, tool_calls=(ToolCall("book"),)), user="Hello"),
         Rule(Reply("It is booked."), tool="book"),
     )
-    synthesis_started_at, first_byte_at = truth.spans["synthesis"][0]
+    (asked_at, first_token_at), *_ = truth.spans["first token"]
+    (spoken_at, first_byte_at), *_ = truth.spans["synthesis"]
     [(tool_started_at, tool_ended_at)] = truth.spans["book"]
     assert tool_started_at < first_byte_at < tool_ended_at
-    first_token_at = truth.spans["first token"][0][1]
+    # which of both is begun first is up to the event loop
+    before_words_s = max(spoken_at - tool_started_at, 0.0)
     assert_stages(
         recorded,
         {
             **end_of_turn(recorded, truth),
-            "llm_first_token": first_token_at - truth.spans["first token"][0][0],
-            "tools": 0.0,
-            "sentence": synthesis_started_at - first_token_at,
-            "tts_first_byte": first_byte_at - synthesis_started_at,
+            "llm_first_token": first_token_at - asked_at,
+            "tools": before_words_s,
+            "sentence": spoken_at - first_token_at - before_words_s,
+            "tts_first_byte": first_byte_at - spoken_at,
             "playback": 0.0,
         },
     )
@@ -479,14 +494,9 @@ async def test_a_realtime_turn_that_ends_here() -> None:
             turn_handling=turns,
         )
         await model.aclose()
-    hook = truth.duration("hook")
-    assert_stages(
-        recorded,
-        {
-            "end_of_turn": ENDPOINTING_S,
-            "turn_hook": hook,
-            "transcription": 0.0,
-            "llm_first_token": recorded.turn.latency_s - ENDPOINTING_S - hook,
-            "playback": 0.0,
-        },
-    )
+    stages = recorded.turn.stages_s
+    assert stages["end_of_turn"] >= ENDPOINTING_S - TOLERANCE_S
+    assert stages["turn_hook"] == pytest.approx(truth.duration("hook"), abs=TOLERANCE_S)
+    assert stages["llm_first_token"] >= FIRST_TOKEN_S - TOLERANCE_S
+    assert stages[semconv.OTHER] <= LARGEST_OTHER * recorded.turn.latency_s
+    assert_drawn(recorded)
