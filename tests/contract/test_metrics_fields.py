@@ -70,7 +70,7 @@ def test_a_home_is_a_place_that_exists(home: Home) -> None:
 def test_what_a_metrics_object_says_is_taken_off_it() -> None:
     """By the table: sums, details of details, the rate, and who made it."""
     details = base.RealtimeModelMetrics
-    used = metric_fields.used(
+    used = metric_fields.to_model_used(
         base.RealtimeModelMetrics(
             request_id="r",
             timestamp=1.0,
@@ -100,7 +100,7 @@ def test_what_a_metrics_object_says_is_taken_off_it() -> None:
 def test_a_duration_that_cannot_be_is_no_usage(wrong_s: float) -> None:
     """A realtime model's is the difference of two times of day, and the speed is made from it."""
     details = base.RealtimeModelMetrics
-    used = metric_fields.used(
+    used = metric_fields.to_model_used(
         base.RealtimeModelMetrics(
             request_id="r",
             timestamp=1.0,
@@ -115,7 +115,7 @@ def test_a_duration_that_cannot_be_is_no_usage(wrong_s: float) -> None:
     assert used.usage == {"requests": 1, "output_tokens": 36}
     assert used.tokens_per_second is None
     assert used.suspect == 1
-    joined = metric_fields.used(
+    joined = metric_fields.to_model_used(
         base.AvatarMetrics(
             timestamp=1.0, session_started_time=9000.0, avatar_joined_time=9000.0 + wrong_s
         )
@@ -127,7 +127,7 @@ def test_a_duration_that_cannot_be_is_no_usage(wrong_s: float) -> None:
 def test_how_long_an_avatar_took_to_join() -> None:
     """Two instants of LiveKit's are one duration of ours."""
     joined = base.AvatarMetrics(timestamp=12.0, session_started_time=10.0, avatar_joined_time=12.0)
-    used = metric_fields.used(joined)
+    used = metric_fields.to_model_used(joined)
     assert used is not None
     assert used.usage == {"join_duration": 2.0}
 
@@ -141,7 +141,7 @@ def test_a_component_without_metadata_is_told_by_its_class() -> None:
         inference_duration_total=0.1,
         inference_count=31,
     )
-    used = metric_fields.used(vad)
+    used = metric_fields.to_model_used(vad)
     assert used is not None
     assert (used.provider, used.model) == ("my.vad.VAD", "")
 

@@ -22,7 +22,7 @@ from opentelemetry import metrics, trace
 from callspan import LiveKitAgentsInstrumentor, business, instrument
 from callspan.business import declare, hooks
 from callspan.testing import CallRecorder, record_calls
-from callspan.tracing import call_trace
+from callspan.tracing.call_trace import CallTrace
 from faults.stand_ins import Mind
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "testing"
@@ -254,7 +254,7 @@ async def test_nothing_is_left_behind() -> None:
         assert replaced(before) == []
         assert declare.declared == declared
         assert hooks._hooks == registered
-        assert call_trace.find() is None
+        assert CallTrace.find() is None
     assert providers == (
         telemetry.tracer._tracer_provider,
         trace.get_tracer_provider(),

@@ -34,7 +34,6 @@ from callspan.diagnostics.log import LogOnce
 from callspan.metrics.job.accumulator import DeltaAccumulator
 from callspan.metrics.recorder import Recorder
 from callspan.metrics.worker.state import MAX_SERIES_OF_OWN
-from callspan.tracing import call_trace
 from callspan.tracing.call_trace import CallTrace
 
 _LOGGER = "callspan"
@@ -97,7 +96,7 @@ def line(declared: Declarations) -> Iterator[Line]:
     call = Call("job", agent_name="front-desk", opened_instant=100.0)
     trace = CallTrace(call, rules=OutcomeRules(declared=declared))
     token = otel_context.attach(otel_context.get_current())
-    call_trace.attach(trace)
+    trace.attach()
     yield Line(trace)
     otel_context.detach(token)
 
@@ -144,7 +143,7 @@ def test_all_of_it_at_once(line: Line) -> None:
         ("agent.party_size",): 3,
     }
     assert ("agent.session.cost", "intent=billing") in found
-    assert line.call.worth.reason == "asked for the price"
+    assert line.call.annotations.reason == "asked for the price"
     assert line.trace.attributes()["user.id"] == "u-1"
     assert line.trace.attributes()["tenant.id"] == "t-1"
     assert line.trace.attributes()["agent.label.intent"] == "billing"
@@ -171,7 +170,7 @@ def test_it_is_on_the_live_spans_at_once(line: Line) -> None:
 @pytest.mark.parametrize("say", EVERYTHING_SAID)
 def test_outside_of_a_call_it_does_nothing(declared: Declarations, say: Callable[[], None]) -> None:
     """A script, a test, a worker's main process; also where it would be refused."""
-    assert call_trace.find() is None
+    assert CallTrace.find() is None
     say()
     business.convert("never declared", value=-1)
     business.label("never declared", "x")
@@ -185,7 +184,7 @@ def test_outside_of_a_call_it_does_nothing(declared: Declarations, say: Callable
 def test_without_metrics_it_is_harmless(declared: Declarations, say: Callable[[], None]) -> None:
     """A call that nobody records."""
     token = otel_context.attach(otel_context.get_current())
-    call_trace.attach(CallTrace(Call("job"), rules=OutcomeRules(declared=declared)))
+    CallTrace(Call("job"), rules=OutcomeRules(declared=declared)).attach()
     try:
         say()
     finally:
@@ -203,7 +202,7 @@ def test_a_conversion_counts_once_and_its_values_add_up(line: Line) -> None:
     assert found["agent.conversion.value", "conversion=bookings", "currency=EUR"] == 150.5
     assert found["agent.conversion.value", "conversion=bookings", "currency=USD"] == 7
     assert found["agent.sessions", "outcome=booking"] == 1
-    assert line.call.worth.conversions == ["bookings"]
+    assert line.call.annotations.conversions == ["bookings"]
 
 
 def test_labels_begin_at_zero(line: Line) -> None:
@@ -260,7 +259,7 @@ def test_feedback_is_brought_to_the_scale_of_its_kind(
 ) -> None:
     """Two questions of one kind can be compared."""
     business.feedback(score, kind=kind, scale=scale)
-    assert line.call.worth.feedback == {kind: recorded}
+    assert line.call.annotations.feedback == {kind: recorded}
     assert line.hang_up()["agent.feedback.score", f"kind={kind}"] == recorded
 
 
@@ -274,7 +273,7 @@ def test_the_last_outcome_counts(line: Line) -> None:
     """And its reason with it."""
     business.outcome("inquiry", reason="a question")
     business.outcome("completed")
-    assert (line.call.worth.outcome, line.call.worth.reason) == ("completed", "")
+    assert (line.call.annotations.outcome, line.call.annotations.reason) == ("completed", "")
 
 
 def test_a_cost_that_nobody_knows_is_not_recorded_as_none(line: Line) -> None:

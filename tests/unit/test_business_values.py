@@ -35,7 +35,7 @@ from callspan.metrics.recorder import Recorder
 from callspan.metrics.wire.frames import Decoder, Encoder
 from callspan.metrics.wire.rows import Batch
 from callspan.metrics.worker.state import State
-from callspan.tracing import call_trace, summary_attributes
+from callspan.tracing import summary_attributes
 from callspan.tracing.call_trace import CallTrace
 
 LOGGER = "callspan"
@@ -143,7 +143,7 @@ def line(monkeypatch: pytest.MonkeyPatch) -> Iterator[CallTrace]:
     rules = OutcomeRules(declared=declared)
     trace = CallTrace(Call("job", agent_name="front-desk", started_at=100.0), rules=rules)
     token = otel_context.attach(otel_context.get_current())
-    call_trace.attach(trace)
+    trace.attach()
     yield trace
     otel_context.detach(token)
 
@@ -354,11 +354,20 @@ def test_what_is_kept_of_a_call_is_plain(line: CallTrace) -> None:
     business.feedback(np.float64(4), kind=np.str_("csat"))
     business.user(np.str_("u-1"))
     business.tenant(Intent.BILLING)
-    worth = line.call.worth
+    annotations = line.call.annotations
     plain = [
-        *(worth.outcome, worth.reason, worth.user_id, worth.tenant_id),
-        *(*worth.conversions, *worth.labels, *worth.labels.values(), *worth.feedback),
-        *(*worth.feedback.values(), *worth.values.values(), *sum(worth.values, ())),
+        *(annotations.outcome, annotations.reason, annotations.user_id, annotations.tenant_id),
+        *(
+            *annotations.conversions,
+            *annotations.labels,
+            *annotations.labels.values(),
+            *annotations.feedback,
+        ),
+        *(
+            *annotations.feedback.values(),
+            *annotations.values.values(),
+            *sum(annotations.values, ()),
+        ),
     ]
     assert {type(each) for each in plain} == {str, float}
     assert line.attributes()["agent.label.intent"] == "billing"

@@ -26,12 +26,12 @@ def test_turns_are_counted_by_whoever_hears_them() -> None:
     """A realtime model that keeps turns to itself shows them by its answers."""
     pipeline = Call("1")
     pipeline.agent_turn_begins()
-    assert pipeline.turn == 0
+    assert pipeline.turn_index == 0
     for _ in range(2):
         pipeline.spoken_to = True
         pipeline.user_turn_begins()
         pipeline.agent_turn_begins()
-    assert pipeline.turn == 2
+    assert pipeline.turn_index == 2
 
     realtime = Call("1")
     realtime.agent_turn_begins()
@@ -39,4 +39,4 @@ def test_turns_are_counted_by_whoever_hears_them() -> None:
         realtime.spoken_to = True
         realtime.agent_turn_begins()
         realtime.agent_turn_begins()
-    assert realtime.turn == 2
+    assert realtime.turn_index == 2

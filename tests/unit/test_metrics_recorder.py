@@ -90,7 +90,7 @@ def test_a_call_counts_once(points: Points, recorder: Recorder, call: Call) -> N
     recorder.record(call, used("llm", request_duration=0.5))
     recorder.record(call, used("realtime", request_duration=2.0))
     recorder.record(call, used("tts", request_duration=9.0))
-    call.turns, call.closed_instant = 3, 142.0
+    call.user_message_count, call.closed_instant = 3, 142.0
     recorder.record(call, events.SessionEnded())
     recorder.record(call, events.SessionEnded())
     assert points.values(semconv.M_SESSIONS_ACTIVE) == {("front-desk",): 0}

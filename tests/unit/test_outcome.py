@@ -50,7 +50,7 @@ def test_the_first_rule_that_applies_gives_the_outcome(first: int) -> None:
     """Each of them, while all of those below it apply as well."""
     true = {name for name, _ in APPLYING[first:]}
     tags = {"success": "lk.success", "tag": "apology", "machine": "lk.amd:machine-vm"}
-    worth = CallAnnotations(
+    annotations = CallAnnotations(
         outcome="complaint" if "said" in true else "",
         conversions=["upsells", "bookings", "payments"] if "converted" in true else [],
         transferred="transferred" in true,
@@ -59,7 +59,7 @@ def test_the_first_rule_that_applies_gives_the_outcome(first: int) -> None:
         "1",
         failed="failed" in true,
         close_reason="participant_disconnected" if "left" in true else "job_shutdown",
-        worth=worth,
+        annotations=annotations,
         tags=lambda: {tag for name, tag in tags.items() if name in true},
     )
     assert OutcomeRules(default="inquiry", declared=DECLARED).outcome_of(call) == APPLYING[first][1]
@@ -156,7 +156,9 @@ def test_a_tag_in_free_words_is_told_apart() -> None:
 
 def test_what_the_application_said_goes_before_a_tag() -> None:
     """It knows the call as a whole."""
-    call = Call("1", worth=CallAnnotations(labels={"language": "en"}), tags=lambda: {"language:es"})
+    call = Call(
+        "1", annotations=CallAnnotations(labels={"language": "en"}), tags=lambda: {"language:es"}
+    )
     assert OutcomeRules(declared=DECLARED).labels_of(call) == {"language": "en"}
 
 

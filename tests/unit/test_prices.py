@@ -30,7 +30,7 @@ from callspan.livekit import metric_fields
 from callspan.pricing import price_book as costs
 from callspan.pricing.genai_catalog import _MODELS
 from callspan.pricing.price_book import PriceBook, Priced, Unpriced
-from callspan.pricing.rates import TOKENS, UNITS, Kind
+from callspan.pricing.rates import TOKENS, UNITS, BillableUnit
 from callspan.semconv import Usage
 
 LLM, REALTIME = semconv.COMPONENT_LLM, semconv.COMPONENT_REALTIME
@@ -381,7 +381,7 @@ def test_livekits_own_reports_are_priced() -> None:
         tokens_per_second=80.0,
         metadata=metadata,
     )
-    translated = metric_fields.used(report)
+    translated = metric_fields.to_model_used(report)
     assert translated is not None
     assert dollars(PriceBook().price(translated)) == pytest.approx(0.000213, abs=1e-12)
 
@@ -389,7 +389,7 @@ def test_livekits_own_reports_are_priced() -> None:
         update={"cancelled": True, "completion_tokens": 0, "prompt_tokens": 0,
                 "prompt_cached_tokens": 0, "total_tokens": 0}
     )  # fmt: skip
-    translated = metric_fields.used(stopped)
+    translated = metric_fields.to_model_used(stopped)
     assert translated is not None
     assert PriceBook().price(translated) == Unpriced("no_usage")
 
@@ -433,8 +433,15 @@ def test_models_found_by_name_are_those_that_genai_prices_finds() -> None:
 TOKEN_SUMS = [usage for usage in Usage if usage.value.endswith("_tokens")]
 COUNTS = st.integers(0, 100_000).map(float)
 ANY_USAGE = st.dictionaries(st.sampled_from(TOKEN_SUMS), COUNTS)
-INPUTS = {Kind.INPUT, Kind.CACHED, Kind.CACHE_WRITE, Kind.INPUT_AUDIO, Kind.CACHED_AUDIO,
-          Kind.INPUT_IMAGE, Kind.CACHED_IMAGE}  # fmt: skip
+INPUTS = {
+    BillableUnit.INPUT,
+    BillableUnit.CACHED,
+    BillableUnit.CACHE_WRITE,
+    BillableUnit.INPUT_AUDIO,
+    BillableUnit.CACHED_AUDIO,
+    BillableUnit.INPUT_IMAGE,
+    BillableUnit.CACHED_IMAGE,
+}
 
 
 @given(ANY_USAGE, st.sampled_from((LLM, REALTIME, STT, TTS)))
@@ -461,29 +468,32 @@ def test_parts_are_never_negative_and_never_more_than_was_reported(
 @st.composite
 def consistent_usage(draw: st.DrawFn) -> Mapping[Usage, float]:
     """Draw a realtime report whose sums contain what LiveKit says they contain."""
-    parts = {kind: draw(st.integers(0, 50_000)) for kind in TOKENS if kind is not Kind.REASONING}
-    parts[Kind.REASONING] = draw(st.integers(0, 1000))
-    audio = parts[Kind.INPUT_AUDIO] + parts[Kind.CACHED_AUDIO]
-    image = parts[Kind.INPUT_IMAGE] + parts[Kind.CACHED_IMAGE]
-    text = parts[Kind.INPUT] + parts[Kind.CACHED] + parts[Kind.CACHE_WRITE]
-    said = parts[Kind.OUTPUT] + parts[Kind.REASONING]
-    output = said + parts[Kind.OUTPUT_AUDIO] + parts[Kind.OUTPUT_IMAGE]
+    parts = {
+        kind: draw(st.integers(0, 50_000)) for kind in TOKENS if kind is not BillableUnit.REASONING
+    }
+    parts[BillableUnit.REASONING] = draw(st.integers(0, 1000))
+    audio = parts[BillableUnit.INPUT_AUDIO] + parts[BillableUnit.CACHED_AUDIO]
+    image = parts[BillableUnit.INPUT_IMAGE] + parts[BillableUnit.CACHED_IMAGE]
+    text = parts[BillableUnit.INPUT] + parts[BillableUnit.CACHED] + parts[BillableUnit.CACHE_WRITE]
+    said = parts[BillableUnit.OUTPUT] + parts[BillableUnit.REASONING]
+    output = said + parts[BillableUnit.OUTPUT_AUDIO] + parts[BillableUnit.OUTPUT_IMAGE]
     usage = {
         Usage.INPUT_TOKENS: text + audio + image,
         Usage.INPUT_TEXT_TOKENS: text,
         Usage.INPUT_AUDIO_TOKENS: audio,
         Usage.INPUT_IMAGE_TOKENS: image,
         Usage.CACHED_TOKENS: sum(
-            parts[kind] for kind in (Kind.CACHED, Kind.CACHED_AUDIO, Kind.CACHED_IMAGE)
+            parts[kind]
+            for kind in (BillableUnit.CACHED, BillableUnit.CACHED_AUDIO, BillableUnit.CACHED_IMAGE)
         ),
-        Usage.CACHED_AUDIO_TOKENS: parts[Kind.CACHED_AUDIO],
-        Usage.CACHED_IMAGE_TOKENS: parts[Kind.CACHED_IMAGE],
-        Usage.CACHE_WRITE_TOKENS: parts[Kind.CACHE_WRITE],
+        Usage.CACHED_AUDIO_TOKENS: parts[BillableUnit.CACHED_AUDIO],
+        Usage.CACHED_IMAGE_TOKENS: parts[BillableUnit.CACHED_IMAGE],
+        Usage.CACHE_WRITE_TOKENS: parts[BillableUnit.CACHE_WRITE],
         Usage.OUTPUT_TOKENS: output,
         Usage.OUTPUT_TEXT_TOKENS: said,
-        Usage.OUTPUT_AUDIO_TOKENS: parts[Kind.OUTPUT_AUDIO],
-        Usage.OUTPUT_IMAGE_TOKENS: parts[Kind.OUTPUT_IMAGE],
-        Usage.REASONING_TOKENS: parts[Kind.REASONING],
+        Usage.OUTPUT_AUDIO_TOKENS: parts[BillableUnit.OUTPUT_AUDIO],
+        Usage.OUTPUT_IMAGE_TOKENS: parts[BillableUnit.OUTPUT_IMAGE],
+        Usage.REASONING_TOKENS: parts[BillableUnit.REASONING],
         Usage.TOTAL_TOKENS: text + audio + image + output,
     }
     kinds = costs.quantities(ModelUsed(REALTIME, "openai", "gpt-realtime", usage))

@@ -28,8 +28,8 @@ RECORDS = [each for each in vars(summary).values() if isinstance(each, type) and
 
 def a_summary() -> CallSummary:
     call = Call("job", started_at=1.0)
-    call.worth.reason = "wanted a refund"
-    call.worth.convert("bookings", 120.0, "EUR")
+    call.annotations.reason = "wanted a refund"
+    call.annotations.convert("bookings", 120.0, "EUR")
     whole = SummaryBuilder(call, content=True).summary(trace_id="", outcome="completed", labels={})
     given = {each.name: getattr(whole, each.name) for each in fields(whole)}
     return CallSummary(**{**given, "turns": (TURN,), "tools": (TOOL,)})

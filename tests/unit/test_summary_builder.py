@@ -199,16 +199,16 @@ def test_the_summary_of_a_call(call: Call, journal: SummaryBuilder) -> None:
         ModelUsed("llm", "openai", "gpt", {Usage.REQUESTS: 1, Usage.INPUT_TOKENS: 5}),
     ):
         journal.handle(event, 7.0)
-    call.turns = 1
+    call.user_message_count = 1
     call.dtmf_count = 3
     call.close_reason = "user_initiated"
-    call.worth.reason = "wanted a refund"
-    call.worth.user_id = "u"
-    call.worth.tenant_id = "t"
-    call.worth.convert("bookings", 100.0, "EUR")
-    call.worth.convert("bookings", 20.0, "EUR")
-    call.worth.convert("upsells", 0.0, "")
-    call.worth.feedback["csat"] = 4.0
+    call.annotations.reason = "wanted a refund"
+    call.annotations.user_id = "u"
+    call.annotations.tenant_id = "t"
+    call.annotations.convert("bookings", 100.0, "EUR")
+    call.annotations.convert("bookings", 20.0, "EUR")
+    call.annotations.convert("upsells", 0.0, "")
+    call.annotations.feedback["csat"] = 4.0
     call.costs.by_model["llm", "openai", "gpt"] = 0.25
     call.costs.by_model["other", "flat", "flat"] = 0.5
     call.costs.unpriced["tts", "acme", ""] = 2

@@ -52,7 +52,7 @@ def test_a_latency_that_cannot_be_makes_no_call_slow() -> None:
 def test_a_call_is_kept_by_what_became_of_it(
     text: str, call: Call, outcome: str, trace_id: int, kept: bool
 ) -> None:
-    assert TailSamplingRules.parse(text).keeps(call, outcome, trace_id) is kept
+    assert TailSamplingRules.parse(text).should_keep(call, outcome, trace_id) is kept
 
 
 @pytest.mark.parametrize(

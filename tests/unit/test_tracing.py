@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from callspan.call.call import Call, FinalTranscript
 from callspan.config.settings import Settings
-from callspan.tracing import call_trace, interruptions
+from callspan.tracing import interruptions
 from callspan.tracing.call_trace import CallTrace
 from callspan.tracing.enrichment import EnrichingSpanProcessor
 
@@ -36,7 +36,7 @@ class _Bench:
         self.call = Call("job-1", agent_name="desk")
         self.trace = CallTrace(self.call)
         context = copy_context()
-        context.run(call_trace.attach, self.trace)
+        context.run(self.trace.attach)
         self.context = context.run(otel_context.get_current)
 
     def start(self, name: str, parent: trace.Span | None = None, at: int = 100 * S) -> trace.Span:
@@ -71,7 +71,7 @@ def test_calls_of_one_task_are_traces_of_their_own() -> None:
 
     def session() -> ReadableSpan:
         opened = CallTrace(Call("a call"))
-        call_trace.attach(opened)
+        opened.attach()
         opened.session = tracer.start_span("agent_session")
         otel_context.attach(trace.set_span_in_context(opened.session))
         assert isinstance(opened.session, ReadableSpan)
@@ -185,7 +185,12 @@ def test_the_root_sums_the_call_up() -> None:
     session.end()
     call = bench.call
     call.opened_instant, call.closed_instant = 100.0, 142.0
-    call.turns, call.interruptions, call.agent_speech_count, call.dtmf_count = 3, 1, 4, 2
+    call.user_message_count, call.interruptions, call.agent_speech_count, call.dtmf_count = (
+        3,
+        1,
+        4,
+        2,
+    )
     call.close_reason = "participant_disconnected"
     bench.start("job_shutdown", root).end()
     root.end()

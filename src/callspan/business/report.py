@@ -12,7 +12,7 @@ from ..call.currencies import CURRENCIES
 from ..call.events import FeedbackGiven, LabelSet, Measured
 from ..call.plain_values import any_text, is_empty, plain_text, safe_repr
 from ..diagnostics.guard import contained
-from ..tracing.call_trace import find as find_call_trace
+from ..tracing.call_trace import CallTrace
 from .validation import RefusedError, amount_of, bounded_number, member, pair_of, refuse
 
 
@@ -24,7 +24,7 @@ def outcome(name: str, reason: str = "") -> None:
         name: One of the outcomes that were declared, or that LiveKit can tell.
         reason: Why. It is content: on the root span if content is captured, never a label.
     """
-    if not (call_trace := find_call_trace()):
+    if not (call_trace := CallTrace.find()):
         return
     known = member(name, call_trace.declared.all_outcomes)
     if known is None or known == semconv.OUTCOME_CRASHED:
@@ -35,7 +35,7 @@ def outcome(name: str, reason: str = "") -> None:
     why = "" if is_empty(reason) else any_text(reason)
     if why is None:
         refuse(call_trace, "outcome", f"reason={safe_repr(reason)} is not a text", "why, in words")
-    call_trace.call.worth.outcome, call_trace.call.worth.reason = known, why or ""
+    call_trace.call.annotations.outcome, call_trace.call.annotations.reason = known, why or ""
 
 
 @contained("taking business.convert", raises=(RefusedError,))
@@ -49,7 +49,7 @@ def convert(name: str, value: float = 0.0, currency: str = "") -> None:
         currency: Of the value, as ISO 4217 has it, for example ``EUR``. Default: none, and the
             value is not recorded.
     """
-    if not (call_trace := find_call_trace()):
+    if not (call_trace := CallTrace.find()):
         return
     goal = member(name, call_trace.declared.conversions)
     if goal is None:
@@ -82,7 +82,7 @@ def label(name: str, value: str) -> None:
         name: A label that was declared.
         value: One of its values.
     """
-    if not (call_trace := find_call_trace()):
+    if not (call_trace := CallTrace.find()):
         return
     key = member(name, call_trace.declared.labels)
     if key is None:
@@ -96,9 +96,9 @@ def label(name: str, value: str) -> None:
         what = f"{safe_repr(value)} is no value of label {key!r}"
         refuse(call_trace, "label", what, f"any of {sorted(allowed)}")
         known = semconv.OTHER
-    if call_trace.call.worth.labels.get(key) == known:
+    if call_trace.call.annotations.labels.get(key) == known:
         return
-    call_trace.call.worth.labels[key] = known
+    call_trace.call.annotations.labels[key] = known
     call_trace.write({f"{semconv.LABEL_PREFIX}{key}": known})
     call_trace.emit(LabelSet(key, known))
 
@@ -109,8 +109,8 @@ def transfer() -> None:
 
     A transfer by ``ctx.transfer_sip_participant`` or LiveKit's SIP API needs no word.
     """
-    if call_trace := find_call_trace():
-        call_trace.call.worth.transferred = True
+    if call_trace := CallTrace.find():
+        call_trace.call.annotations.transferred = True
 
 
 @contained("taking business.feedback", raises=(RefusedError,))
@@ -125,7 +125,7 @@ def feedback(
         scale: The least and the greatest score of the question that was asked; the score is
             brought to the scale of its kind. Default: that scale.
     """
-    if not (call_trace := find_call_trace()):
+    if not (call_trace := CallTrace.find()):
         return
     known = member(kind, semconv.FEEDBACK_SCALES)
     if known is None:
@@ -145,32 +145,32 @@ def feedback(
         refuse(call_trace, "feedback", what, "one that is")
         return
     on_scale = low + (given - least) * (high - low) / (greatest - least)
-    call_trace.call.worth.feedback[known] = on_scale
+    call_trace.call.annotations.feedback[known] = on_scale
     call_trace.emit(FeedbackGiven(known, on_scale))
 
 
 @contained("taking business.user", raises=(RefusedError,))
 def user(user_id: str) -> None:
     """Say whose call it is: ``user.id`` on its spans from now on; never a label of a metric."""
-    if not (call_trace := find_call_trace()):
+    if not (call_trace := CallTrace.find()):
         return
     if (text := any_text(user_id)) is None:
         refuse(call_trace, "user", f"user_id={safe_repr(user_id)} is not a text", "an id as a str")
         return
-    call_trace.call.worth.user_id = text
+    call_trace.call.annotations.user_id = text
     call_trace.write({semconv.USER_ID: text})
 
 
 @contained("taking business.tenant", raises=(RefusedError,))
 def tenant(tenant_id: str) -> None:
     """Say on whose behalf the call is taken: ``tenant.id`` on its spans; never a label."""
-    if not (call_trace := find_call_trace()):
+    if not (call_trace := CallTrace.find()):
         return
     if (text := any_text(tenant_id)) is None:
         what = f"tenant_id={safe_repr(tenant_id)} is not a text"
         refuse(call_trace, "tenant", what, "an id as a str")
         return
-    call_trace.call.worth.tenant_id = text
+    call_trace.call.annotations.tenant_id = text
     call_trace.write({semconv.TENANT_ID: text})
 
 
@@ -201,7 +201,7 @@ def record(name: str, value: float, **labels: str) -> None:
 def _measure(
     function: str, kind: str, name: object, value: object, labels: Mapping[str, object]
 ) -> None:
-    if not (call_trace := find_call_trace()):
+    if not (call_trace := CallTrace.find()):
         return
     kpi = member(name, call_trace.declared.kpis)
     metric, allowed = call_trace.declared.kpis[kpi] if kpi is not None else (None, {})

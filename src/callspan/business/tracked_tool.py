@@ -14,7 +14,7 @@ from .. import semconv
 from ..call.events import ToolFinished
 from ..call.plain_values import plain_text
 from ..diagnostics.guard import contained, guarded, observed
-from ..tracing import call_trace
+from ..tracing.call_trace import CallTrace
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -35,8 +35,8 @@ def _tracked(function: _Function) -> _Function:
 
     def finished(status: str, since: float) -> None:
         with guarded("recording a tracked tool"):
-            if found := call_trace.find():
-                found.emit(ToolFinished(name, status, time.perf_counter() - since))
+            if call_trace := CallTrace.find():
+                call_trace.emit(ToolFinished(name, status, time.perf_counter() - since))
 
     def tracked(wrapped: Any, _: Any, args: Any, kwargs: Any) -> Any:
         since, status = time.perf_counter(), semconv.TOOL_ERROR

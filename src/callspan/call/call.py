@@ -49,12 +49,12 @@ class Call:
         id: The job's id; without a job, the session's own.
         agent_name: The dispatch name, the service's, or the first agent's; empty until known.
         kind: One of the ``KIND_*`` values of semconv.
-        turn: Index of the user's latest turn; 0 before the first. A turn that was begun and came
-            to nothing has an index too.
+        turn_index: Index of the user's latest turn; 0 before the first. A turn that was begun and
+            came to nothing has an index too.
         has_local_turn_detection: Whether turns are told apart on this side; a realtime model with
             turn detection of its own keeps them to itself.
         spoken_to: Whether the user has spoken since the agent's last turn began.
-        turns: What the user said that became part of the conversation, in messages.
+        user_message_count: What the user said that became part of the conversation, in messages.
         started_at: When the AgentSession started, Unix seconds.
         closed_at: When it closed, Unix seconds.
         opened_instant: When the first session started, on a clock that cannot step.
@@ -69,7 +69,7 @@ class Call:
         finals: Final transcripts since the last finished turn.
         stt_audio_s: Seconds of audio recognised since the last finished turn.
         stt_dollars: What that cost, as far as a price is known.
-        worth: What the application said of it.
+        annotations: What the application said of it.
         costs: What it cost so far.
         tags: Reads the tags that LiveKit keeps of it.
     """
@@ -77,10 +77,10 @@ class Call:
     id: str
     agent_name: str = ""
     kind: str = semconv.KIND_PRODUCTION
-    turn: int = 0
+    turn_index: int = 0
     has_local_turn_detection: bool = False
     spoken_to: bool = False
-    turns: int = 0
+    user_message_count: int = 0
     started_at: float | None = None
     closed_at: float | None = None
     opened_instant: float | None = None
@@ -95,7 +95,7 @@ class Call:
     finals: list[FinalTranscript] = field(default_factory=list)
     stt_audio_s: float = 0.0
     stt_dollars: float = 0.0
-    worth: CallAnnotations = field(default_factory=CallAnnotations)
+    annotations: CallAnnotations = field(default_factory=CallAnnotations)
     costs: Costs = field(default_factory=Costs)
     tags: Callable[[], Collection[str]] = frozenset
 
@@ -109,12 +109,12 @@ class Call:
     def user_turn_begins(self) -> None:
         """Count a turn that is told apart on this side."""
         self.has_local_turn_detection = True
-        self.turn += 1
+        self.turn_index += 1
 
     def agent_turn_begins(self) -> None:
         """Count the turn that a realtime model kept to itself, by the answer to it."""
         if self.spoken_to and not self.has_local_turn_detection:
-            self.turn += 1
+            self.turn_index += 1
         self.spoken_to = False
 
     def take_speech(self, since: float) -> Speech:

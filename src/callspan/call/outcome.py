@@ -46,9 +46,9 @@ class OutcomeRules:
 
     def _applying(self, call: Call) -> Iterator[str]:
         tags = call.tags()
-        if call.worth.outcome:
-            yield call.worth.outcome
-        for name in call.worth.conversions:
+        if call.annotations.outcome:
+            yield call.annotations.outcome
+        for name in call.annotations.conversions:
             if outcome := self.declared.conversions[name].outcome:
                 yield outcome
         if semconv.LK_TAG_SUCCESS in tags:
@@ -60,7 +60,7 @@ class OutcomeRules:
             yield semconv.OUTCOME_ERROR
         if not semconv.LK_TAGS_MACHINE.isdisjoint(tags):
             yield semconv.OUTCOME_VOICEMAIL
-        if call.worth.transferred:
+        if call.annotations.transferred:
             yield semconv.OUTCOME_TRANSFERRED
         if call.close_reason == _CALLER_LEFT and self._too_short(call):
             yield semconv.OUTCOME_ABANDONED
@@ -79,7 +79,7 @@ class OutcomeRules:
         ``judge_<name>``, if that label is declared and allows the value.
         """
         of_tags = dict(filter(None, map(self._label_of, sorted(call.tags()))))
-        return of_tags | call.worth.labels
+        return of_tags | call.annotations.labels
 
     def known_tags(self, tags: Iterable[str]) -> list[str]:
         """Return those that an outcome or a label is read from; any other is free text."""

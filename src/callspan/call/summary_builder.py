@@ -185,24 +185,24 @@ class SummaryBuilder:
             outcome: As it is counted.
             labels: As they are counted.
         """
-        call, worth, costs = self._call, self._call.worth, self._call.costs
+        call, annotations, costs = self._call, self._call.annotations, self._call.costs
         return CallSummary(
             call_id=call.id,
             trace_id=trace_id,
             agent_name=call.agent_name,
             kind=call.kind,
             outcome=outcome,
-            reason=worth.reason or None,
+            reason=annotations.reason or None,
             labels=dict(labels),
-            user_id=worth.user_id,
-            tenant_id=worth.tenant_id,
+            user_id=annotations.user_id,
+            tenant_id=annotations.tenant_id,
             started_at=call.started_at,
             ended_at=call.closed_at,
             duration_s=call.duration_s,
             close_reason=call.close_reason,
             failed=call.failed,
             first_response_s=self._first_response_s,
-            user_turns=call.turns,
+            user_turns=call.user_message_count,
             turns=tuple(self._turns),
             tools=tuple(self._tools),
             interruptions=tuple(self._interruptions),
@@ -222,12 +222,12 @@ class SummaryBuilder:
                     name,
                     {
                         currency: value
-                        for (of, currency), value in worth.values.items()
+                        for (of, currency), value in annotations.values.items()
                         if of == name
                     },
                 )
-                for name in worth.conversions
+                for name in annotations.conversions
             ),
-            feedback=dict(worth.feedback),
+            feedback=dict(annotations.feedback),
             dtmf_count=call.dtmf_count,
         )

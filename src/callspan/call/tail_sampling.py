@@ -36,7 +36,7 @@ class TailSamplingRules:
     outcomes: frozenset[str] = frozenset()
     ratio: float = 0.0
 
-    def keeps(self, call: Call, outcome: str, trace_id: int) -> bool:
+    def should_keep(self, call: Call, outcome: str, trace_id: int) -> bool:
         """Tell whether the trace of a finished call is kept.
 
         Args:

@@ -81,16 +81,16 @@ def _run(arguments: argparse.Namespace) -> int:
         prices=arguments.prices,
         timeout_s=arguments.timeout,
     )
-    found = []
+    reported = []
     for name, verdict in verdicts(setup):
-        found.append((name, verdict))
+        reported.append((name, verdict))
         if not arguments.json:
             print(_lines(name, verdict), flush=True)
-    status = max((verdict.status for _, verdict in found), key=list(Status).index)
+    status = max((verdict.status for _, verdict in reported), key=list(Status).index)
     if arguments.json:
-        print(_json(status, found))
+        print(_json(status, reported))
     else:
-        counts = Counter(verdict.status for _, verdict in found)
+        counts = Counter(verdict.status for _, verdict in reported)
         print(
             f"\nproblems: {counts[Status.PROBLEM]}, warnings: {counts[Status.WARNING]}, "
             f"ok: {counts[Status.OK]}"
@@ -113,19 +113,19 @@ def examine(
         prices: As ``--prices``.
         timeout_s: Seconds to wait for each destination.
     """
-    found = None if agent is None else import_worker(agent, answer_timeout_s=timeout_s)
-    if found is not None:
+    worker = None if agent is None else import_worker(agent, answer_timeout_s=timeout_s)
+    if worker is not None:
         # exporters read them from the process
-        os.environ.update(found.environ)
+        os.environ.update(worker.environ)
     resolved = settings.resolve(
-        capture_content=None if found is None else found.content,
-        disabled_parts=frozenset(() if found is None else found.disabled_parts),
-        prices=None if found is None else found.prices,
+        capture_content=None if worker is None else worker.content,
+        disabled_parts=frozenset(() if worker is None else worker.disabled_parts),
+        prices=None if worker is None else worker.prices,
     )
     return Setup(
         environ=dict(os.environ),
         settings=resolved,
-        worker=found,
+        worker=worker,
         models=models,
         prices=prices,
         in_container=scrape.in_container(),
@@ -162,7 +162,7 @@ def _lines(name: str, verdict: Verdict) -> str:
     return "\n".join(lines)
 
 
-def _json(status: Status, found: list[tuple[str, Verdict]]) -> str:
+def _json(status: Status, reported: list[tuple[str, Verdict]]) -> str:
     return json.dumps(
         {
             "status": status,
@@ -173,7 +173,7 @@ def _json(status: Status, found: list[tuple[str, Verdict]]) -> str:
                     "finding": verdict.finding,
                     "remedy": verdict.remedy,
                 }
-                for name, verdict in found
+                for name, verdict in reported
             ],
         },
         indent=2,

@@ -128,12 +128,14 @@ def _environment(name: str) -> str:
 
 def _searchable(span: ReadableSpan, source: Mapping[str, Any]) -> _Attributes:
     prefix = semconv.LANGFUSE_TRACE_METADATA if _is_root(span) else semconv.LANGFUSE_METADATA
-    found = {theirs: str(source[ours]) for ours, theirs in _SEARCHABLE.items() if ours in source}
+    attributes = {
+        theirs: str(source[ours]) for ours, theirs in _SEARCHABLE.items() if ours in source
+    }
     for key, value in source.items():
         if key.startswith(semconv.LABEL_PREFIX):
             label = key.removeprefix(semconv.LABEL_PREFIX).replace(".", "_")
-            found[f"{prefix}{label}"] = str(value)
-    return found
+            attributes[f"{prefix}{label}"] = str(value)
+    return attributes
 
 
 def _say_level(attributes: _Attributes, span: ReadableSpan) -> None:

@@ -278,7 +278,7 @@ _BY_CLOCK: Final = (
 realtime models and avatars are: a clock that was set meanwhile makes them hours, or negative."""
 
 
-def used(metrics: Any) -> ModelUsed | None:
+def to_model_used(metrics: Any) -> ModelUsed | None:
     """Translate one of LiveKit's metrics objects; None for a class that is not in the table."""
     name = type(metrics).__name__
     component = _COMPONENTS.get(name)

@@ -139,7 +139,7 @@ def _listen(session: Any, call: Call, observer: Observer, *, forget: Callable[[]
 
     def on_item(event: Any) -> None:
         if getattr(event.item, "role", None) == "user":
-            call.turns += 1
+            call.user_message_count += 1
 
     def on_false_interruption(event: Any) -> None:
         speech = session.current_speech

@@ -206,7 +206,7 @@ class _Session:
     def _metrics_collected(self, event: Any) -> None:
         if event.metrics.type == "eou_metrics":
             self.log.turn_ended(event.metrics)
-        if (used := metric_fields.used(event.metrics)) is not None:
+        if (used := metric_fields.to_model_used(event.metrics)) is not None:
             self._emit(used)
 
     def _speech_created(self, event: Any) -> None:

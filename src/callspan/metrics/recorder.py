@@ -136,7 +136,7 @@ class Recorder:
             self._record_call(call, semconv.M_SESSION_DURATION, duration_s, (*agent, outcome))
         if call.costs.known:
             self._record_call(call, semconv.M_SESSION_COST, call.costs.total, agent)
-        self._record(semconv.M_SESSION_TURNS, call.turns, agent)
+        self._record(semconv.M_SESSION_TURNS, call.user_message_count, agent)
         llm_s = usage.total(Usage.REQUEST_DURATION, *_LLM)
         self._record(semconv.M_SESSION_LLM_DURATION, llm_s, agent)
 
@@ -222,7 +222,7 @@ class Recorder:
         labels = (call.agent_name, event.component, provider, event.error_type, recoverable)
         self._record(semconv.M_ERRORS, 1, labels, span)
 
-    # --- worth ---------------------------------------------------------------------------------
+    # --- business ------------------------------------------------------------------------------
 
     def _spent(self, call: Call, event: events.CostRecorded, span: SpanContext) -> None:
         model = (

@@ -23,29 +23,31 @@ from genai_prices.data import providers
 from genai_prices.types import ModelInfo, ModelPrice, Provider
 
 from .. import semconv
-from .rates import Kind, Row, speech_rows, with_audio
+from .rates import BillableUnit, Rate, speech_rows, with_audio
 
 _TOKEN_PRICES: Final = {
-    "input_mtok": (Kind.INPUT, 1e6),
-    "cache_read_mtok": (Kind.CACHED, 1e6),
-    "cache_write_mtok": (Kind.CACHE_WRITE, 1e6),
-    "input_audio_mtok": (Kind.INPUT_AUDIO, 1e6),
-    "cache_audio_read_mtok": (Kind.CACHED_AUDIO, 1e6),
-    "input_image_mtok": (Kind.INPUT_IMAGE, 1e6),
-    "cache_image_read_mtok": (Kind.CACHED_IMAGE, 1e6),
-    "output_mtok": (Kind.OUTPUT, 1e6),
-    "output_reasoning_mtok": (Kind.REASONING, 1e6),
-    "output_audio_mtok": (Kind.OUTPUT_AUDIO, 1e6),
-    "output_image_mtok": (Kind.OUTPUT_IMAGE, 1e6),
-    "requests_kcount": (Kind.REQUESTS, 1e3),
+    "input_mtok": (BillableUnit.INPUT, 1e6),
+    "cache_read_mtok": (BillableUnit.CACHED, 1e6),
+    "cache_write_mtok": (BillableUnit.CACHE_WRITE, 1e6),
+    "input_audio_mtok": (BillableUnit.INPUT_AUDIO, 1e6),
+    "cache_audio_read_mtok": (BillableUnit.CACHED_AUDIO, 1e6),
+    "input_image_mtok": (BillableUnit.INPUT_IMAGE, 1e6),
+    "cache_image_read_mtok": (BillableUnit.CACHED_IMAGE, 1e6),
+    "output_mtok": (BillableUnit.OUTPUT, 1e6),
+    "output_reasoning_mtok": (BillableUnit.REASONING, 1e6),
+    "output_audio_mtok": (BillableUnit.OUTPUT_AUDIO, 1e6),
+    "output_image_mtok": (BillableUnit.OUTPUT_IMAGE, 1e6),
+    "requests_kcount": (BillableUnit.REQUESTS, 1e3),
 }
 # the same hour, named twice: what is heard is what is put in
-_TIME_PRICES: Final = dict.fromkeys(("audio_hours", "input_audio_hours"), (Kind.SECONDS, 3600.0))
+_TIME_PRICES: Final = dict.fromkeys(
+    ("audio_hours", "input_audio_hours"), (BillableUnit.SECONDS, 3600.0)
+)
 _PRICES: Final = {
     semconv.COMPONENT_LLM: _TOKEN_PRICES,
     semconv.COMPONENT_REALTIME: _TOKEN_PRICES,
     semconv.COMPONENT_STT: {**_TOKEN_PRICES, **_TIME_PRICES},
-    semconv.COMPONENT_TTS: {**_TOKEN_PRICES, "input_mchars": (Kind.CHARACTERS, 1e6)},
+    semconv.COMPONENT_TTS: {**_TOKEN_PRICES, "input_mchars": (BillableUnit.CHARACTERS, 1e6)},
 }
 _NOT_REPORTED: Final = frozenset(
     {
@@ -89,7 +91,7 @@ speech_rows()
 
 def model_row(
     component: str, provider: str, model: str, *, input_tokens: float, seconds: float
-) -> Row | None:
+) -> Rate | None:
     """Return what a model costs today; None where the package does not know it, or not all of it.
 
     Args:
@@ -99,12 +101,12 @@ def model_row(
         input_tokens: Of the one request: some models cost more past a threshold.
         seconds: Of audio in the one request: some providers charge for a minimum.
     """
-    found = _MODELS.get((provider, model.lower())) or _search(provider, model.lower())
-    if found is None:
+    priced = _MODELS.get((provider, model.lower())) or _search(provider, model.lower())
+    if priced is None:
         return None
     known = _PRICES[component]
-    prices: dict[Kind, float] = {}
-    for key, price in vars(_standing(*found)).items():
+    prices: dict[BillableUnit, float] = {}
+    for key, price in vars(_standing(*priced)).items():
         if price is None:
             continue
         if key in known:
@@ -115,22 +117,24 @@ def model_row(
     if not prices:
         return None
     billed_s = None
-    if seconds and prices.get(Kind.SECONDS):
+    if seconds and prices.get(BillableUnit.SECONDS):
         usage = genai_prices.Usage(audio_seconds=seconds, input_audio_seconds=seconds)
-        billed_s = float(found[1].calc_price(usage, found[0]).total_price) / prices[Kind.SECONDS]
-    source = f"genai-prices {genai_prices.__version__} {provider}/{found[1].id}"
-    return Row(source, with_audio(component, prices), billed_s)
+        billed_s = (
+            float(priced[1].calc_price(usage, priced[0]).total_price) / prices[BillableUnit.SECONDS]
+        )
+    source = f"genai-prices {genai_prices.__version__} {provider}/{priced[1].id}"
+    return Rate(source, with_audio(component, prices), billed_s)
 
 
 def _search(provider: str, name: str) -> tuple[Provider, ModelInfo] | None:
     try:
-        found = genai_prices.calc_price(genai_prices.Usage(), name, provider_id=provider)
+        priced = genai_prices.calc_price(genai_prices.Usage(), name, provider_id=provider)
     except LookupError:
         return None
     # a provider, too, is found by part of its name
-    if found.provider.id != provider or not _is_named(found.model, name):
+    if priced.provider.id != provider or not _is_named(priced.model, name):
         return None
-    return found.provider, found.model
+    return priced.provider, priced.model
 
 
 def _standing(provider: Provider, model: ModelInfo) -> ModelPrice:
@@ -158,9 +162,9 @@ def _is_named(model: Any, name: str) -> bool:
 
 
 def _is_stamped(own: str, name: str) -> bool:
-    before, found, after = name.partition(own.lower())
+    before, priced, after = name.partition(own.lower())
     return (
-        bool(found)
+        bool(priced)
         and _REGION.fullmatch(before) is not None
         and _STAMP.fullmatch(after) is not None
     )

@@ -19,7 +19,7 @@ from .. import semconv
 from ..call.events import ModelUsed
 from ..semconv import Usage
 from . import price_file
-from .rates import BASES, TOKENS, UNITS, Kind, Row, prices_of, provider_id, speech_row
+from .rates import BASES, TOKENS, UNITS, BillableUnit, Rate, prices_of, provider_id, speech_row
 
 NO_PRICE: Final = "no_price"
 """No row prices this model, or not all of what it took."""
@@ -98,11 +98,11 @@ class PriceBook:
         """
         own = price_file.checked(own or {})
         self._flat: dict[str, float] = dict(own.get(price_file.FLAT, {}))
-        self._own: dict[tuple[str, str], Row] = {}
+        self._own: dict[tuple[str, str], Rate] = {}
         for component in UNITS:
             for name, entry in own.get(component, {}).items():
                 provider, _, model = name.partition("/")
-                self._own[component, f"{provider_id(provider)}/{model.lower()}"] = Row(
+                self._own[component, f"{provider_id(provider)}/{model.lower()}"] = Rate(
                     f"own {name}", prices_of(component, entry)
                 )
 
@@ -148,14 +148,14 @@ class PriceBook:
         example = _EXAMPLES.get(used.component, _TOKENS_EXAMPLE)
         return f"[{used.component}.{json.dumps(name)}]\n{example}"
 
-    def _own_row(self, used: ModelUsed) -> Row | None:
+    def _own_row(self, used: ModelUsed) -> Rate | None:
         provider = provider_id(used.provider)
         return self._own.get((used.component, f"{provider}/{used.model.lower()}")) or self._own.get(
             (used.component, f"{provider}/*")
         )
 
 
-def _packaged_row(used: ModelUsed) -> Row | None:
+def _packaged_row(used: ModelUsed) -> Rate | None:
     provider, model = provider_id(used.provider), used.model.lower()
     seconds = 0.0
     if used.component in (semconv.COMPONENT_STT, semconv.COMPONENT_TTS):
@@ -176,27 +176,27 @@ def _packaged_row(used: ModelUsed) -> Row | None:
     )
 
 
-def _apply(row: Row, used: ModelUsed) -> Priced | Unpriced:
+def _apply(row: Rate, used: ModelUsed) -> Priced | Unpriced:
     amounts = quantities(used)
     if row.billed_s is not None:
-        amounts[Kind.SECONDS] = row.billed_s
+        amounts[BillableUnit.SECONDS] = row.billed_s
     lines = []
     basis = next((b for b in BASES if row.has(b) and any(amounts.get(kind) for kind in b)), ())
     if not basis and _is_unreported(row, used):
         return Unpriced(NO_USAGE)
     if basis is TOKENS and not _is_split(row, used):
         return Unpriced(NO_USAGE)
-    for kind in (*basis, Kind.REQUESTS):
+    for kind in (*basis, BillableUnit.REQUESTS):
         quantity = amounts.get(kind, 0.0)
         price = row.price(kind)
         if quantity and price is not None:
             lines.append(_line(kind.value, quantity, price, row.source))
-        elif quantity and kind is not Kind.REQUESTS:
+        elif quantity and kind is not BillableUnit.REQUESTS:
             return Unpriced(NO_PRICE)
     return _sum(lines)
 
 
-def quantities(used: ModelUsed) -> dict[Kind, float]:
+def quantities(used: ModelUsed) -> dict[BillableUnit, float]:
     """Split what was used into kinds: tokens that are in two of LiveKit's sums are in one of them.
 
     Cached and cache write tokens are part of LiveKit's input tokens, audio and image tokens of
@@ -210,13 +210,13 @@ def quantities(used: ModelUsed) -> dict[Kind, float]:
     return {
         **_input(used),
         **_output(used),
-        Kind.CHARACTERS: _amount(used, Usage.CHARACTERS),
-        Kind.SECONDS: _amount(used, seconds),
-        Kind.REQUESTS: _amount(used, Usage.REQUESTS),
+        BillableUnit.CHARACTERS: _amount(used, Usage.CHARACTERS),
+        BillableUnit.SECONDS: _amount(used, seconds),
+        BillableUnit.REQUESTS: _amount(used, Usage.REQUESTS),
     }
 
 
-def _input(used: ModelUsed) -> dict[Kind, float]:
+def _input(used: ModelUsed) -> dict[BillableUnit, float]:
     total = _amount(used, Usage.INPUT_TOKENS)
     audio = _amount(used, Usage.INPUT_AUDIO_TOKENS)
     image = _amount(used, Usage.INPUT_IMAGE_TOKENS)
@@ -237,17 +237,17 @@ def _input(used: ModelUsed) -> dict[Kind, float]:
     cached_image += min(rest - more_audio, image - cached_image)
     written = min(written, text - cached_text)
     return {
-        Kind.INPUT: text - cached_text - written,
-        Kind.CACHED: cached_text,
-        Kind.CACHE_WRITE: written,
-        Kind.INPUT_AUDIO: audio - cached_audio,
-        Kind.CACHED_AUDIO: cached_audio,
-        Kind.INPUT_IMAGE: image - cached_image,
-        Kind.CACHED_IMAGE: cached_image,
+        BillableUnit.INPUT: text - cached_text - written,
+        BillableUnit.CACHED: cached_text,
+        BillableUnit.CACHE_WRITE: written,
+        BillableUnit.INPUT_AUDIO: audio - cached_audio,
+        BillableUnit.CACHED_AUDIO: cached_audio,
+        BillableUnit.INPUT_IMAGE: image - cached_image,
+        BillableUnit.CACHED_IMAGE: cached_image,
     }
 
 
-def _output(used: ModelUsed) -> dict[Kind, float]:
+def _output(used: ModelUsed) -> dict[BillableUnit, float]:
     total = _amount(used, Usage.OUTPUT_TOKENS)
     audio = _amount(used, Usage.OUTPUT_AUDIO_TOKENS)
     image = _amount(used, Usage.OUTPUT_IMAGE_TOKENS)
@@ -262,34 +262,34 @@ def _output(used: ModelUsed) -> dict[Kind, float]:
         outside = min(outside, reasoning)
     inside = min(max(0.0, reasoning - outside), text)
     return {
-        Kind.OUTPUT: text - inside,
-        Kind.REASONING: inside + outside,
-        Kind.OUTPUT_AUDIO: audio,
-        Kind.OUTPUT_IMAGE: image,
+        BillableUnit.OUTPUT: text - inside,
+        BillableUnit.REASONING: inside + outside,
+        BillableUnit.OUTPUT_AUDIO: audio,
+        BillableUnit.OUTPUT_IMAGE: image,
     }
 
 
-def _is_unreported(row: Row, used: ModelUsed) -> bool:
+def _is_unreported(row: Rate, used: ModelUsed) -> bool:
     """Tell whether something was charged for that nobody reported, rather than nothing."""
     if row.has(TOKENS) and _amount(used, Usage.CANCELLED_REQUESTS):
         return True
     worked = _amount(used, Usage.AUDIO_DURATION) or _amount(used, Usage.CHARACTERS)
-    return bool(worked) and not row.has((Kind.REQUESTS,))
+    return bool(worked) and not row.has((BillableUnit.REQUESTS,))
 
 
-def _is_split(row: Row, used: ModelUsed) -> bool:
+def _is_split(row: Rate, used: ModelUsed) -> bool:
     """Tell whether tokens are known by modality, where a row prices audio by itself."""
     if used.component != semconv.COMPONENT_REALTIME:
         return True
     for total, audio, parts in (
         (
             Usage.INPUT_TOKENS,
-            Kind.INPUT_AUDIO,
+            BillableUnit.INPUT_AUDIO,
             (Usage.INPUT_TEXT_TOKENS, Usage.INPUT_AUDIO_TOKENS, Usage.INPUT_IMAGE_TOKENS),
         ),
         (
             Usage.OUTPUT_TOKENS,
-            Kind.OUTPUT_AUDIO,
+            BillableUnit.OUTPUT_AUDIO,
             (Usage.OUTPUT_TEXT_TOKENS, Usage.OUTPUT_AUDIO_TOKENS, Usage.OUTPUT_IMAGE_TOKENS),
         ),
     ):

@@ -17,7 +17,7 @@ from typing import Any, Final, cast
 
 from ..call.plain_values import plain_number, plain_text, safe_repr
 from ..diagnostics.problem import InvalidValueError
-from .rates import TOKENS, UNITS, Kind, provider_id
+from .rates import TOKENS, UNITS, BillableUnit, provider_id
 
 FLAT: Final = "flat"
 CURRENCY: Final = "currency"
@@ -133,7 +133,7 @@ def _models(component: str, models: object) -> dict[str, dict[str, float]]:
 
 def _check_entry(component: str, where: str, entry: Mapping[str, Any]) -> None:
     """Refuse an entry that says a thing twice, or only half of one."""
-    said: dict[Kind, str] = {}
+    said: dict[BillableUnit, str] = {}
     for key in entry:
         kind = UNITS[component][key][0]
         if kind in said:

@@ -19,7 +19,7 @@ from typing import Any, Final
 from .. import semconv
 
 
-class Kind(StrEnum):
+class BillableUnit(StrEnum):
     """What is charged for. No token, second or character is of two kinds."""
 
     INPUT = "input tokens"
@@ -38,35 +38,35 @@ class Kind(StrEnum):
     REQUESTS = "requests"
 
 
-TOKENS: Final = tuple(kind for kind in Kind if kind.endswith(" tokens"))
-BASES: Final = (TOKENS, (Kind.CHARACTERS,), (Kind.SECONDS,))
+TOKENS: Final = tuple(kind for kind in BillableUnit if kind.endswith(" tokens"))
+BASES: Final = (TOKENS, (BillableUnit.CHARACTERS,), (BillableUnit.SECONDS,))
 """A row is charged by the first of these that it has and that is reported, never by two."""
 
-FALLBACKS: Final[Mapping[Kind, tuple[Kind, ...]]] = {
-    Kind.CACHED: (Kind.INPUT,),
-    Kind.CACHE_WRITE: (Kind.INPUT,),
-    Kind.CACHED_AUDIO: (Kind.INPUT_AUDIO,),
-    Kind.INPUT_IMAGE: (Kind.INPUT,),
-    Kind.CACHED_IMAGE: (Kind.INPUT_IMAGE, Kind.CACHED, Kind.INPUT),
-    Kind.REASONING: (Kind.OUTPUT,),
-    Kind.OUTPUT_IMAGE: (Kind.OUTPUT,),
+FALLBACKS: Final[Mapping[BillableUnit, tuple[BillableUnit, ...]]] = {
+    BillableUnit.CACHED: (BillableUnit.INPUT,),
+    BillableUnit.CACHE_WRITE: (BillableUnit.INPUT,),
+    BillableUnit.CACHED_AUDIO: (BillableUnit.INPUT_AUDIO,),
+    BillableUnit.INPUT_IMAGE: (BillableUnit.INPUT,),
+    BillableUnit.CACHED_IMAGE: (BillableUnit.INPUT_IMAGE, BillableUnit.CACHED, BillableUnit.INPUT),
+    BillableUnit.REASONING: (BillableUnit.OUTPUT,),
+    BillableUnit.OUTPUT_IMAGE: (BillableUnit.OUTPUT,),
 }
 """Whose price holds where a row has none for a kind. Audio is not in it: it costs many times
 what text does, so a row without a price for it does not say what it costs."""
 
 _PER_TOKEN: Final = {f"per_million_{kind.replace(' ', '_')}": (kind, 1e6) for kind in TOKENS}
 _PER_TIME: Final = {
-    "per_second": (Kind.SECONDS, 1.0),
-    "per_minute": (Kind.SECONDS, 60.0),
-    "per_hour": (Kind.SECONDS, 3600.0),
+    "per_second": (BillableUnit.SECONDS, 1.0),
+    "per_minute": (BillableUnit.SECONDS, 60.0),
+    "per_hour": (BillableUnit.SECONDS, 3600.0),
 }
 _PER_CHARACTER: Final = {
-    "per_character": (Kind.CHARACTERS, 1.0),
-    "per_million_characters": (Kind.CHARACTERS, 1e6),
+    "per_character": (BillableUnit.CHARACTERS, 1.0),
+    "per_million_characters": (BillableUnit.CHARACTERS, 1e6),
 }
-_PER_REQUEST: Final = {"per_request": (Kind.REQUESTS, 1.0)}
+_PER_REQUEST: Final = {"per_request": (BillableUnit.REQUESTS, 1.0)}
 
-UNITS: Final[Mapping[str, Mapping[str, tuple[Kind, float]]]] = {
+UNITS: Final[Mapping[str, Mapping[str, tuple[BillableUnit, float]]]] = {
     semconv.COMPONENT_LLM: {**_PER_TOKEN, **_PER_REQUEST},
     semconv.COMPONENT_REALTIME: {**_PER_TOKEN, **_PER_TIME, **_PER_REQUEST},
     semconv.COMPONENT_STT: {**_PER_TIME, **_PER_TOKEN, **_PER_REQUEST},
@@ -111,7 +111,7 @@ def provider_id(provider: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class Rate:
     """What one model costs.
 
     Attributes:
@@ -121,36 +121,36 @@ class Row:
     """
 
     source: str
-    prices: Mapping[Kind, float]
+    prices: Mapping[BillableUnit, float]
     billed_s: float | None = None
 
-    def price(self, kind: Kind) -> float | None:
+    def price(self, kind: BillableUnit) -> float | None:
         """Return dollars for one; None where the row does not say."""
         for one in (kind, *FALLBACKS.get(kind, ())):
             if one in self.prices:
                 return self.prices[one]
         return None
 
-    def has(self, kinds: tuple[Kind, ...]) -> bool:
+    def has(self, kinds: tuple[BillableUnit, ...]) -> bool:
         """Tell whether any of these has a price."""
         return any(kind in self.prices for kind in kinds)
 
 
-def prices_of(component: str, entry: Mapping[str, Any]) -> dict[Kind, float]:
+def prices_of(component: str, entry: Mapping[str, Any]) -> dict[BillableUnit, float]:
     """Return dollars for one of each kind that an entry, already checked, has a price for."""
     units = UNITS[component]
     prices = {kind: entry[key] / amount for key, (kind, amount) in units.items() if key in entry}
     return with_audio(component, prices)
 
 
-def with_audio(component: str, prices: dict[Kind, float]) -> dict[Kind, float]:
+def with_audio(component: str, prices: dict[BillableUnit, float]) -> dict[BillableUnit, float]:
     """Let a transcriber's one price for input hold for audio: that is what it is given."""
-    if component == semconv.COMPONENT_STT and Kind.INPUT in prices:
-        prices.setdefault(Kind.INPUT_AUDIO, prices[Kind.INPUT])
+    if component == semconv.COMPONENT_STT and BillableUnit.INPUT in prices:
+        prices.setdefault(BillableUnit.INPUT_AUDIO, prices[BillableUnit.INPUT])
     return prices
 
 
-def speech_row(component: str, name: str, *, streamed: bool) -> Row | None:
+def speech_row(component: str, name: str, *, streamed: bool) -> Rate | None:
     """Return the packaged row of a speech model, by ``provider/model``.
 
     Args:
@@ -165,13 +165,13 @@ def speech_row(component: str, name: str, *, streamed: bool) -> Row | None:
 
 
 @cache
-def speech_rows() -> Mapping[tuple[str, str, str], Row]:
+def speech_rows() -> Mapping[tuple[str, str, str], Rate]:
     """Return the packaged table, by component, ``provider/model``, and mode where it matters."""
     table = json.loads(Path(__file__).with_name("speech_prices.json").read_text("utf-8"))
     rows = {}
     for entry in table["rows"]:
         component, name, mode = entry["component"], entry["name"], entry.get("mode", "")
-        rows[component, name, mode] = Row(
+        rows[component, name, mode] = Rate(
             source=f"{' '.join(filter(None, (name, mode)))} {entry['source']} ({table['date']})",
             prices=prices_of(component, entry),
         )

@@ -114,11 +114,11 @@ def load(target: Destination, signal: str) -> Callable[[], Any]:
         except PresetError as error:
             raise ExporterError(error.problem.finding, error.problem.remedy) from None
     group = _GROUPS[signal]
-    found = next(iter(entry_points(group=group, name=target.entry_point)), None)
+    entry_point = next(iter(entry_points(group=group, name=target.entry_point)), None)
     reason = "is not installed"
-    if found is not None:
+    if entry_point is not None:
         try:
-            loaded: Callable[..., Any] = found.load()
+            loaded: Callable[..., Any] = entry_point.load()
         except ImportError as error:
             reason = f"cannot be imported ({error})"
         else:
@@ -130,7 +130,7 @@ def load(target: Destination, signal: str) -> Callable[[], Any]:
             f"{target.chosen_by}: {_GRPC_PACKAGE} {reason}, no {signal.lower()} are sent",
             f"pip install {_GRPC_PACKAGE}, or write {target.remedy}",
         )
-    if found is not None:
+    if entry_point is not None:
         raise ExporterError(
             f"OTEL_{signal}_EXPORTER={target.entry_point}: the exporter {reason}, it is left out",
             "install it again, or take it out of the list",

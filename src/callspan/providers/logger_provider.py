@@ -44,8 +44,10 @@ class LogEvents:
         self._thread: threading.Thread | None = None
 
     def _users_provider(self) -> LoggerProvider | None:
-        found = get_logger_provider()
-        return found if isinstance(found, LoggerProvider) and self.is_user_provider(found) else None
+        provider = get_logger_provider()
+        if isinstance(provider, LoggerProvider) and self.is_user_provider(provider):
+            return provider
+        return None
 
     def _build(self) -> LoggerProvider:
         # shutdown_on_exit would wait for a hung backend when the process ends

@@ -46,7 +46,7 @@ def log(
         ("TRACES", () if brought else settings.trace_exporters),
         ("METRICS", settings.metric_exporters),
     ):
-        found = []
+        targets = []
         for name in names:
             target = exporters.destination(name, signal, settings)
             try:
@@ -56,9 +56,9 @@ def log(
             except exporters.ExporterError as error:
                 wrong.append(error.problem)
             else:
-                found.append(target)
-        destinations += found
-        signals[signal] = ", ".join(map(str, found)) or "none"
+                targets.append(target)
+        destinations += targets
+        signals[signal] = ", ".join(map(str, targets)) or "none"
     if brought:
         signals["TRACES"] = "your own TracerProvider, which exports content by its own policy"
     wrong = list(dict.fromkeys(wrong))

@@ -22,7 +22,6 @@ from ..config.settings import Settings
 from ..diagnostics.guard import guarded
 from ..metrics.job.job_metrics import JobMetrics
 from ..semconv import SUSPECT_LATENCY_S, TOOL_ERROR, TOOL_SUCCESS
-from ..tracing import call_trace
 from ..tracing.call_trace import CallTrace
 from .call_costs import Pricing
 from .call_report import CallReport, log_events
@@ -55,19 +54,19 @@ class Calls:
             with guarded("recording a call"):
                 self.handle(call, event)
 
-        found = self._traces[call.id] = CallTrace(
+        call_trace = self._traces[call.id] = CallTrace(
             call,
             emit=emit,
             rules=self._settings.rules,
             development=self._settings.development,
         )
-        return found
+        return call_trace
 
     def job_started(self, call: Call) -> None:
         """Make the call findable from all that its job will do, and report it."""
-        found = self.trace_of(call)
-        call_trace.attach(found)
-        self._reports[call.id] = CallReport(found, self._settings, self._logs)
+        call_trace = self.trace_of(call)
+        call_trace.attach()
+        self._reports[call.id] = CallReport(call_trace, self._settings, self._logs)
 
     def session_starting(self, call: Call) -> None:
         """Report that the call starts; one without a job is not reported."""
@@ -93,18 +92,18 @@ class Calls:
         if (report := self._reports.get(call.id)) is not None:
             with guarded("reporting what happened in a call"):
                 report.handle(event)
-        found = self._traces.get(call.id)
-        if found is None:
+        call_trace = self._traces.get(call.id)
+        if call_trace is None:
             return
         _note(call, event)
         if isinstance(event, ModelUsed):
-            self._take_spent(call, self._pricing.spend(found, event))
+            self._take_spent(call, self._pricing.spend(call_trace, event))
         elif (
             isinstance(event, ToolFinished)
             and event.status == TOOL_SUCCESS
             and event.name in self._settings.tool_conversions
         ):
-            found.convert(self._settings.tool_conversions[event.name])
+            call_trace.convert(self._settings.tool_conversions[event.name])
 
     def session_closed(self, call: Call) -> None:
         """Add what is paid by the minute or by the call."""

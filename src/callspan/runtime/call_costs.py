@@ -28,14 +28,14 @@ class Pricing:
     def __init__(self, own: Mapping[str, Any]) -> None:
         self._book = PriceBook(own)
 
-    def spend(self, found: CallTrace, used: ModelUsed) -> CostRecorded | None:
+    def spend(self, call_trace: CallTrace, used: ModelUsed) -> CostRecorded | None:
         """Price one report, as it comes; None for what costs nothing by its nature."""
         priced = self._book.price(used)
         if priced is None:
             return None
         model = (used.component, used.provider, used.model)
-        costs = found.call.costs
-        span = found.take_request(used.request_id)
+        costs = call_trace.call.costs
+        span = call_trace.take_request(used.request_id)
         if not isinstance(priced, Priced):
             costs.unpriced[model] += 1
             if span is not None:
@@ -43,7 +43,7 @@ class Pricing:
             return CostRecorded(*model, None)
         costs.by_model[model] += priced.dollars
         if used.component == semconv.COMPONENT_STT:
-            found.call.stt_dollars += priced.dollars
+            call_trace.call.stt_dollars += priced.dollars
         elif span is not None:
             span.set_attribute(semconv.SPAN_COST, priced.dollars)
         return CostRecorded(*model, priced.dollars)

@@ -50,17 +50,17 @@ class CallReport:
     """Reports one call; made on the loop of its job.
 
     Args:
-        found: The call.
+        call_trace: The call.
         settings: What is reported, and how long hooks may take.
         logs: Sends log events; None where none are asked for.
     """
 
-    def __init__(self, found: CallTrace, settings: Settings, logs: LogEvents | None) -> None:
-        self._found = found
+    def __init__(self, call_trace: CallTrace, settings: Settings, logs: LogEvents | None) -> None:
+        self._call_trace = call_trace
         self._settings = settings
         self._logs = logs
         self._journal = SummaryBuilder(
-            found.call, content=settings.content or settings.event_content
+            call_trace.call, content=settings.content or settings.event_content
         )
         self._hooks = CallHooks(settings.hook_timeout_s)
         self._started = False
@@ -94,7 +94,7 @@ class CallReport:
     def _end(self) -> list[tuple[str, Callable[[], object]]]:
         for turn in self._journal.end(time.time()):
             self._emit(turn)
-        call, rules = self._found.call, self._found.rules
+        call, rules = self._call_trace.call, self._call_trace.rules
         summary = self._journal.summary(
             trace_id=self._trace_id, outcome=rules.outcome_of(call), labels=rules.labels_of(call)
         )
@@ -110,13 +110,13 @@ class CallReport:
         return waits
 
     def _in_root(self) -> Context:
-        root = self._found.root
+        root = self._call_trace.root
         return otel_context.get_current() if root is None else trace.set_span_in_context(root)
 
     @property
     def _trace_id(self) -> str:
-        found = self._found.trace_id
-        return "" if found is None else trace.format_trace_id(found)
+        call_trace = self._call_trace.trace_id
+        return "" if call_trace is None else trace.format_trace_id(call_trace)
 
     # --- log events ----------------------------------------------------------------------------
 
@@ -148,12 +148,12 @@ class CallReport:
     ) -> None:
         in_span = trace.get_current_span().get_span_context().is_valid
         context = otel_context.get_current() if in_span else self._in_root()
-        logs.send(name, lambda: body, {**self._found.attributes(), **attributes}, context)
+        logs.send(name, lambda: body, {**self._call_trace.attributes(), **attributes}, context)
 
     def _send_report(self, summary: CallSummary, logs: LogEvents) -> None:
         content = self._settings.event_content
         here = contextvars.copy_context()
-        known_tags = self._found.rules.known_tags
+        known_tags = self._call_trace.rules.known_tags
 
         def body() -> dict[str, Any]:
             report = (summary if content else summary.without_content()).to_dict()
@@ -166,7 +166,7 @@ class CallReport:
                     report[semconv.REPORT_LIVEKIT] = livekits
             return report
 
-        attributes = {**self._found.attributes(), semconv.OUTCOME: summary.outcome}
+        attributes = {**self._call_trace.attributes(), semconv.OUTCOME: summary.outcome}
         if summary.duration_s is not None:
             attributes[semconv.DURATION] = summary.duration_s
         logs.send(semconv.EVENT_SESSION_REPORT, body, attributes, self._in_root())

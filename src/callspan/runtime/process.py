@@ -39,7 +39,8 @@ from ..metrics.worker.prometheus import problems_of_multiprocess_mode
 from ..providers import logger_provider, startup, tracer_provider
 from ..providers.tracer_provider import Tracing
 from ..semconv import INTERRUPTION_BARGE_IN, KIND_TEST
-from ..tracing import call_trace, interruptions, summary_attributes
+from ..tracing import interruptions, summary_attributes
+from ..tracing.call_trace import CallTrace
 from . import shutdown, tracer_wiring
 from .active_calls import Calls
 from .recording import Recording
@@ -224,18 +225,18 @@ class Runtime:
     def session_starting(self, new_call: Callable[[], Call], agent_name: str) -> Call:
         """Return the job's call, or open one: without a job, or where we came late to it."""
         tracing = self._ensure_tracing()
-        found = call_trace.find()
-        if found is None or found.call.kind == KIND_TEST:
-            found = self._calls.trace_of(self._named(new_call(), tracing))
-            call_trace.attach(found)
-        if not found.call.agent_name:
-            found.call.agent_name = agent_name
-            if found.root is not None:
-                found.root.set_attributes(found.attributes())
+        call_trace = CallTrace.find()
+        if call_trace is None or call_trace.call.kind == KIND_TEST:
+            call_trace = self._calls.trace_of(self._named(new_call(), tracing))
+            call_trace.attach()
+        if not call_trace.call.agent_name:
+            call_trace.call.agent_name = agent_name
+            if call_trace.root is not None:
+                call_trace.root.set_attributes(call_trace.attributes())
         if self._job_metrics is not None:
-            self._job_metrics.session_started(found.call)
-        self._calls.session_starting(found.call)
-        return found.call
+            self._job_metrics.session_started(call_trace.call)
+        self._calls.session_starting(call_trace.call)
+        return call_trace.call
 
     def call_event(self, call: Call, event: CallEvent) -> None:
         """Record what happened in a call."""
@@ -247,46 +248,46 @@ class Runtime:
     def session_closed(self, call: Call) -> None:
         """Write on ``agent_session`` what is known at its close."""
         self._calls.session_closed(call)
-        found = call_trace.find()
-        if found is not None and found.call is call and self.settings.has("attributes"):
-            summary_attributes.write_session(found, self._calls.usage_of(call))
+        call_trace = CallTrace.find()
+        if call_trace is not None and call_trace.call is call and self.settings.has("attributes"):
+            summary_attributes.write_session(call_trace, self._calls.usage_of(call))
 
     def interrupted(self, span: Span | None, kind: str, at_ns: int | None) -> None:
         """Record an interruption on the speech's span, and count those that the user made."""
-        found = call_trace.find()
-        if found is not None and kind == INTERRUPTION_BARGE_IN:
-            found.call.interruptions += 1
-        if found is not None:
-            self.call_event(found.call, Interrupted(kind))
+        call_trace = CallTrace.find()
+        if call_trace is not None and kind == INTERRUPTION_BARGE_IN:
+            call_trace.call.interruptions += 1
+        if call_trace is not None:
+            self.call_event(call_trace.call, Interrupted(kind))
         if span is not None and span.is_recording() and self.settings.has("interruptions"):
             interruptions.record(span, kind, at_ns)
 
     def transferred(self) -> None:
         """Note that the caller was passed on to a human."""
-        if (found := call_trace.find()) is not None:
-            found.call.worth.transferred = True
+        if (call_trace := CallTrace.find()) is not None:
+            call_trace.call.annotations.transferred = True
 
     def root_ended(self) -> None:
         """Start to deliver what the call has left, on threads of its own."""
-        if (found := call_trace.find()) is None:
+        if (call_trace := CallTrace.find()) is None:
             return
         # first: what fails after it does not make a good call a crashed one
         if self._job_metrics is not None:
-            self._job_metrics.job_ended(found.call)
+            self._job_metrics.job_ended(call_trace.call)
         if self._tracing is not None:
             with guarded("deciding which spans are sent"):
-                shutdown.decide(found, self._tracing, self.settings.keep)
-        waits = self._calls.root_ended(found.call)
+                shutdown.decide(call_trace, self._tracing, self.settings.keep)
+        waits = self._calls.root_ended(call_trace.call)
         if self.settings.has("flush"):
             waits += self._flush_targets()
         if waits:
-            self._flushes[found.call.id] = Flush(waits, self.settings.flush_timeout_s)
+            self._flushes[call_trace.call.id] = Flush(waits, self.settings.flush_timeout_s)
 
     async def job_ended(self) -> None:
         """Wait for the rest of the delivery, bounded; say what did not get out."""
-        found = call_trace.find()
-        flush = None if found is None else self._flushes.pop(found.call.id, None)
-        if found is None or flush is None:
+        call_trace = CallTrace.find()
+        flush = None if call_trace is None else self._flushes.pop(call_trace.call.id, None)
+        if call_trace is None or flush is None:
             return
         if not flush.done.done() and flush.remaining_s > 0:
             await asyncio.wait({asyncio.wrap_future(flush.done)}, timeout=flush.remaining_s)
@@ -294,7 +295,7 @@ class Runtime:
         if self._tracing is None or not self.settings.has("flush"):
             return  # hooks alone were waited for
         timeout_s = self.settings.flush_timeout_s
-        shutdown.report_losses(found, flush, self._tracing, timeout_s)
+        shutdown.report_losses(call_trace, flush, self._tracing, timeout_s)
 
     # --- providers -----------------------------------------------------------------------------
 

@@ -34,11 +34,11 @@ def flush_targets(
     tracing: Tracing, job_metrics: JobMetrics | None, timeout_s: float
 ) -> list[tuple[str, Callable[[], object]]]:
     """Return everything in this process that holds telemetry back, ours and other people's."""
-    found: list[tuple[str, Callable[[], object]]] = [
+    targets: list[tuple[str, Callable[[], object]]] = [
         (delivery.name, delivery.force_flush) for delivery in tracing.deliveries
     ]
     if job_metrics is not None:
-        found.insert(0, (METRICS, lambda: job_metrics.flush(timeout_s)))
+        targets.insert(0, (METRICS, lambda: job_metrics.flush(timeout_s)))
     others = {
         "traces": trace.get_tracer_provider(),
         "traces of LiveKit": livekit_tracer.provider(),
@@ -50,28 +50,30 @@ def flush_targets(
         flush = getattr(provider, "force_flush", None)
         if flush is not None and id(provider) not in seen:
             seen.add(id(provider))
-            found.append((name, flush))
-    return found
+            targets.append((name, flush))
+    return targets
 
 
-def decide(found: CallTrace, tracing: Tracing, keep: TailSamplingRules | None) -> None:
+def decide(call_trace: CallTrace, tracing: Tracing, keep: TailSamplingRules | None) -> None:
     """Decide whether a call's spans are sent, now that all is known of it."""
-    if keep is None or found.trace_id is None:
+    if keep is None or call_trace.trace_id is None:
         return
-    kept = keep.keeps(found.call, found.rules.outcome_of(found.call), found.trace_id)
+    kept = keep.should_keep(
+        call_trace.call, call_trace.rules.outcome_of(call_trace.call), call_trace.trace_id
+    )
     for delivery in tracing.deliveries:
         if delivery.held is not None:
-            delivery.held.decide(found.trace_id, keep=kept)
+            delivery.held.decide(call_trace.trace_id, keep=kept)
 
 
-def report_losses(found: CallTrace, flush: Flush, tracing: Tracing, timeout_s: float) -> None:
+def report_losses(call_trace: CallTrace, flush: Flush, tracing: Tracing, timeout_s: float) -> None:
     """Say once what of a call has not got out by now.
 
     It is not counted here: some of it may leave with the end of the process.
     """
-    if found.trace_id is not None:
+    if call_trace.trace_id is not None:
         for delivery in tracing.deliveries:
-            missing, made = delivery.missing(found.trace_id)
+            missing, made = delivery.missing(call_trace.trace_id)
             if delivery.name not in flush.unfinished:
                 # these ended after the flush, and leave with the end of the process
                 missing -= min(missing, delivery.pending.waiting)
@@ -80,7 +82,7 @@ def report_losses(found: CallTrace, flush: Flush, tracing: Tracing, timeout_s: f
                     "%d of %d spans of call %s did not get to %s within %g s of its end",
                     missing,
                     made,
-                    found.call.id,
+                    call_trace.call.id,
                     delivery.name,
                     timeout_s,
                 )
@@ -89,7 +91,7 @@ def report_losses(found: CallTrace, flush: Flush, tracing: Tracing, timeout_s: f
         logger.warning(
             "%s of call %s: the provider that holds them did not finish its flush within %g s",
             ", ".join(others),
-            found.call.id,
+            call_trace.call.id,
             timeout_s,
         )
 

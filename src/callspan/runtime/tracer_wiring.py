@@ -14,7 +14,7 @@ from ..diagnostics.log import logger
 from ..livekit import tracer as livekit_tracer
 from ..providers import tracer_provider
 from ..providers.tracer_provider import Tracing
-from ..tracing import call_trace
+from ..tracing.call_trace import CallTrace
 
 
 def set_up(options: Options, settings: Settings) -> Tracing:
@@ -50,11 +50,11 @@ def follow(tracing: Tracing, provider: object, settings: Settings) -> None:
         or tracing.knows(provider)
     ):
         return
-    found = call_trace.find()
+    call_trace = CallTrace.find()
     tracing.hand_over(
         provider,
         settings,
-        trace_id=None if found is None else found.trace_id,
+        trace_id=None if call_trace is None else call_trace.trace_id,
         restore=livekit_tracer.with_content,
     )
     logger.warning(

@@ -37,7 +37,7 @@ class CallTrace:
 
     Attributes:
         call: What is known of the call.
-        tell: Records what happened in it.
+        emit: Records what happened in it.
         rules: How its outcome is found, and what was declared.
         development: Whether wrong words of the application are refused loudly.
         root: The job's root span, once started.
@@ -71,12 +71,12 @@ class CallTrace:
             semconv.AGENT_NAME: self.call.agent_name,
             semconv.CALL_KIND: self.call.kind,
         }
-        worth = self.call.worth
-        if worth.user_id:
-            attributes[semconv.USER_ID] = worth.user_id
-        if worth.tenant_id:
-            attributes[semconv.TENANT_ID] = worth.tenant_id
-        for name, value in worth.labels.items():
+        annotations = self.call.annotations
+        if annotations.user_id:
+            attributes[semconv.USER_ID] = annotations.user_id
+        if annotations.tenant_id:
+            attributes[semconv.TENANT_ID] = annotations.tenant_id
+        for name, value in annotations.labels.items():
             attributes[f"{semconv.LABEL_PREFIX}{name}"] = value
         return attributes
 
@@ -88,7 +88,7 @@ class CallTrace:
 
     def convert(self, name: str, value: float = 0.0, currency: str = "") -> None:
         """Note that the call came to a goal that was declared."""
-        first = self.call.worth.convert(name, value, currency)
+        first = self.call.annotations.convert(name, value, currency)
         self.emit(Converted(name, first, value, currency))
 
     def take_request(self, request_id: str) -> Span | None:
@@ -103,30 +103,30 @@ class CallTrace:
                 return self.requests.pop(span_id)
         return None
 
+    def attach(self) -> None:
+        """Make the call findable from this task and every task it starts.
 
-def attach(call_trace: CallTrace) -> None:
-    """Make the call findable from this task and every task it starts.
+        There is no detach: it is called in the task that the call runs in, which ends with it.
+        Without a job, that task may have had a call before: the new one is no part of that one's
+        trace.
+        """
+        context = otel_context.get_current()
+        before = CallTrace.find(context)
+        if before is not None and trace.get_current_span(context) is before.session:
+            # LiveKit leaves the session's span current in the task that started it
+            context = trace.set_span_in_context(trace.INVALID_SPAN, context)
+        otel_context.attach(otel_context.set_value(_KEY, self, context))
 
-    There is no detach: it is called in the task that the call runs in, which ends with it. Without
-    a job, that task may have had a call before: the new one is no part of that one's trace.
-    """
-    context = otel_context.get_current()
-    before = find(context)
-    if before is not None and trace.get_current_span(context) is before.session:
-        # LiveKit leaves the session's span current in the task that started it
-        context = trace.set_span_in_context(trace.INVALID_SPAN, context)
-    otel_context.attach(otel_context.set_value(_KEY, call_trace, context))
+    def remember(self, span: Span) -> None:
+        """Make the call findable from whatever is in the trace of a span."""
+        _of_trace[span.get_span_context().trace_id] = self
 
-
-def remember(call_trace: CallTrace, span: Span) -> None:
-    """Make the call findable from whatever is in its trace."""
-    _of_trace[span.get_span_context().trace_id] = call_trace
-
-
-def find(context: Context | None = None) -> CallTrace | None:
-    """Return the call of a context (default: the current one), or None outside of a call."""
-    value = otel_context.get_value(_KEY, context)
-    if isinstance(value, CallTrace):
-        return value
-    # a thread of the application's starts without a context; what LiveKit does for it has a span
-    return _of_trace.get(trace.get_current_span(context).get_span_context().trace_id)
+    @staticmethod
+    def find(context: Context | None = None) -> CallTrace | None:
+        """Return the call of a context (default: the current one), or None outside of a call."""
+        value = otel_context.get_value(_KEY, context)
+        if isinstance(value, CallTrace):
+            return value
+        # a thread of the application's starts without a context; what LiveKit does for it has a
+        # span
+        return _of_trace.get(trace.get_current_span(context).get_span_context().trace_id)

@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerPro
 from .. import semconv
 from ..config.settings import Settings
 from ..diagnostics.guard import contained, guarded
-from . import call_trace, stt_request, summary_attributes
+from . import stt_request, summary_attributes
 from .call_trace import CallTrace
 
 _REQUESTS: Final = frozenset(
@@ -46,18 +46,18 @@ class EnrichingSpanProcessor(SpanProcessor):
         """Write the call's identity and the turn's index on a span that starts."""
         if not self.active:
             return
-        found = call_trace.find(parent_context)
-        if found is None:
+        call_trace = CallTrace.find(parent_context)
+        if call_trace is None:
             return
         native = _is_native(span)
         if native:
-            _keep_live(found, span)
+            _keep_live(call_trace, span)
             if span.name in _READ_AT_END:
                 context = trace.set_span_in_context(span, parent_context)
-                self._awaited[span.get_span_context().span_id] = (found, context)
+                self._awaited[span.get_span_context().span_id] = (call_trace, context)
         if self._settings.has("attributes"):
-            attributes = found.attributes()
-            index = _turn_index(found, span, parent_context, native=native)
+            attributes = call_trace.attributes()
+            index = _turn_index(call_trace, span, parent_context, native=native)
             if index is not None:
                 attributes[semconv.TURN_INDEX] = index
             span.set_attributes(attributes)
@@ -70,14 +70,14 @@ class EnrichingSpanProcessor(SpanProcessor):
         awaited = self._awaited.pop(span.context.span_id, None)
         if awaited is None or not self.active:
             return
-        found, context = awaited
+        call_trace, context = awaited
         if span.name == semconv.SPAN_USER_TURN and self._settings.has("stt_request"):
             with guarded("making stt_request"):
-                self._stt_request.emit(found.call, span, context)
+                self._stt_request.emit(call_trace.call, span, context)
         elif span.name == semconv.SPAN_JOB_SHUTDOWN and self._settings.has("attributes"):
             with guarded("summing up the call"):
                 # LiveKit ends the root right after this span: the last moment it can be written
-                summary_attributes.write_summary(found, content=self._settings.content)
+                summary_attributes.write_summary(call_trace, content=self._settings.content)
 
     @contained("ending a span processor")
     def shutdown(self) -> None:
@@ -94,28 +94,28 @@ def _is_native(span: ReadableSpan) -> bool:
     return scope is not None and scope.name == semconv.LIVEKIT_SCOPE_NAME
 
 
-def _keep_live(found: CallTrace, span: Span) -> None:
+def _keep_live(call_trace: CallTrace, span: Span) -> None:
     if span.name == semconv.SPAN_JOB:
-        found.root = span
-        call_trace.remember(found, span)
+        call_trace.root = span
+        call_trace.remember(span)
     elif span.name == semconv.SPAN_SESSION:
-        found.session = span
-        call_trace.remember(found, span)
+        call_trace.session = span
+        call_trace.remember(span)
     elif span.name in _REQUESTS:
-        found.requests[span.get_span_context().span_id] = span
+        call_trace.requests[span.get_span_context().span_id] = span
     elif span.name == semconv.SPAN_USER_TURN:
-        found.call.user_turn_begins()
+        call_trace.call.user_turn_begins()
     elif span.name == semconv.SPAN_USER_SPEAKING:
-        found.call.spoken_to = True
+        call_trace.call.spoken_to = True
     elif span.name == semconv.SPAN_AGENT_TURN:
-        found.call.agent_turn_begins()
+        call_trace.call.agent_turn_begins()
 
 
 def _turn_index(
-    found: CallTrace, span: Span, parent_context: Context | None, *, native: bool
+    call_trace: CallTrace, span: Span, parent_context: Context | None, *, native: bool
 ) -> int | None:
     if native and span.name in (semconv.SPAN_USER_TURN, semconv.SPAN_AGENT_TURN):
-        return found.call.turn
+        return call_trace.call.turn_index
     parent = trace.get_current_span(parent_context)
     if isinstance(parent, ReadableSpan) and parent.attributes:
         index = parent.attributes.get(semconv.TURN_INDEX)

@@ -41,12 +41,12 @@ def write_summary(call_trace: CallTrace, *, content: bool) -> None:
     call = call_trace.call
     attributes = _numbers(call)
     attributes[semconv.OUTCOME] = call_trace.rules.outcome_of(call)
-    if content and call.worth.reason:
-        attributes[semconv.OUTCOME_REASON] = call.worth.reason
+    if content and call.annotations.reason:
+        attributes[semconv.OUTCOME_REASON] = call.annotations.reason
     for name, value in call_trace.rules.labels_of(call).items():
         attributes[f"{semconv.LABEL_PREFIX}{name}"] = value
-    if call.worth.conversions:
-        attributes[semconv.CONVERSIONS] = call.worth.conversions
+    if call.annotations.conversions:
+        attributes[semconv.CONVERSIONS] = call.annotations.conversions
     if call.costs.by_model:
         attributes[semconv.SPAN_COST] = call.costs.total
     for component, dollars in call.costs.by_component().items():
@@ -59,7 +59,7 @@ def write_summary(call_trace: CallTrace, *, content: bool) -> None:
 
 def _numbers(call: Call) -> dict[str, AttributeValue]:
     attributes: dict[str, AttributeValue] = {
-        semconv.TURNS: call.turns,
+        semconv.TURNS: call.user_message_count,
         semconv.INTERRUPTIONS: call.interruptions,
     }
     if call.duration_s is not None:

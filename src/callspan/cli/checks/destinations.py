@@ -109,8 +109,8 @@ def _checked(name: str, signal: str, setup: Setup) -> Verdict:
         return verdict.of(error.problem)
     if not target.address:
         return ok(f"{name}: is installed; it is not OTLP, and was not tried")
-    found = _misaddressed(target, signal) or _not_reached(target, setup)
-    return found or _sent(target, signal, setup)
+    wrong = _misaddressed(target, signal) or _not_reached(target, setup)
+    return wrong or _sent(target, signal, setup)
 
 
 def _misaddressed(target: Destination, signal: str) -> Verdict | None:

@@ -43,12 +43,12 @@ def in_source(path: Path, namespace: Mapping[str, Any]) -> Iterator[str]:
         tree = ast.parse(path.read_bytes())
     except (OSError, SyntaxError, ValueError):
         return
-    found: dict[str, None] = {}
+    models: dict[str, None] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
-            found.update(dict.fromkeys(_by_name(node)))
-            found.update(dict.fromkeys(_by_class(node, namespace)))
-    yield from found
+            models.update(dict.fromkeys(_by_name(node)))
+            models.update(dict.fromkeys(_by_class(node, namespace)))
+    yield from models
 
 
 def _by_name(call: ast.Call) -> Iterator[str]:

@@ -18,9 +18,9 @@ _RATIO: Final = ("traceidratio", "parentbased_traceidratio")
 
 def check(setup: Setup) -> Iterator[Verdict]:
     """Look at what the variables say apart from destinations."""
-    found = [*_switches(setup), *_sampler(setup), *_resource(setup)]
-    found += map(verdict.of, setup.settings.problems)
-    yield from found or [ok("all are understood, and nothing is switched off")]
+    reported = [*_switches(setup), *_sampler(setup), *_resource(setup)]
+    reported += map(verdict.of, setup.settings.problems)
+    yield from reported or [ok("all are understood, and nothing is switched off")]
 
 
 def _switches(setup: Setup) -> Iterator[Verdict]:

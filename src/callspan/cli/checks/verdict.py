@@ -106,12 +106,12 @@ def without_secrets(text: str, environ: Mapping[str, str]) -> str:
 
 def _secrets(environ: Mapping[str, str]) -> Iterator[str]:
     for name, value in environ.items():
-        found = [value] if _SECRET_NAME.search(name) else []
+        secrets = [value] if _SECRET_NAME.search(name) else []
         if name.endswith("_HEADERS"):
-            found += _in_headers(value)
+            secrets += _in_headers(value)
         if "@" in value and "://" in value:
-            found += _in_address(value)
-        yield from (one for one in found if len(one) >= _SHORTEST_SECRET)
+            secrets += _in_address(value)
+        yield from (one for one in secrets if len(one) >= _SHORTEST_SECRET)
 
 
 def _in_headers(value: str) -> Iterator[str]:

@@ -23,9 +23,9 @@ _LIVEKIT: Final = "livekit-agents"
 def check(_: Setup) -> Iterator[Verdict]:
     """Look whether what is installed fits together."""
     installed = {
-        _canonical(found.metadata["Name"]): found
-        for found in metadata.distributions()
-        if found.metadata["Name"]
+        _canonical(distribution.metadata["Name"]): distribution
+        for distribution in metadata.distributions()
+        if distribution.metadata["Name"]
     }
     if _LIVEKIT not in installed:
         yield problem(
@@ -50,10 +50,10 @@ def check(_: Setup) -> Iterator[Verdict]:
 
 def _conflicts(installed: dict[str, metadata.Distribution]) -> Iterator[Verdict]:
     """Say which requirements on parts of OpenTelemetry what is installed does not meet."""
-    for name, found in sorted(installed.items()):
+    for name, distribution in sorted(installed.items()):
         if name != _LIVEKIT and not name.startswith("opentelemetry-"):
             continue
-        for text in found.requires or ():
+        for text in distribution.requires or ():
             try:
                 wanted = Requirement(text)
             except InvalidRequirement:
@@ -68,7 +68,7 @@ def _conflicts(installed: dict[str, metadata.Distribution]) -> Iterator[Verdict]
                 continue
             has = "it is not installed" if there is None else f"{there.version} is installed"
             yield problem(
-                f"{name} {found.version} wants {part}{wanted.specifier}, {has}",
+                f"{name} {distribution.version} wants {part}{wanted.specifier}, {has}",
                 f"pip install -U {_LIVEKIT} {_OURS} '{part}{wanted.specifier}'",
             )
 
