@@ -61,8 +61,8 @@ def _assert_said_once(run: Run, *parts: str) -> None:
         "CALLSPAN_DISABLED_PARTS=flushh: no such part, it is passed "
         "over; use any of attributes, flush, interruptions, span_filter, stt_request",
         "OTEL_TRACES_EXPORTER=otpl: no exporter of that name is installed, it is left out; use "
-        "any of console, grafana_cloud, langfuse, waterfall, none, otlp, otlp_proto_grpc, "
-        "otlp_proto_http",
+        "any of console, grafana_cloud, langfuse, none, otlp, otlp_proto_grpc, otlp_proto_http, "
+        "waterfall",
         "OTEL_EXPORTER_PROMETHEUS_PORT=ninety: cannot serve metrics on localhost:ninety",
     ],
     ids=["protocol", "content", "flush timeout", "part", "exporter", "port"],

@@ -21,13 +21,14 @@ from livekit.agents import JobContext, telemetry
 from opentelemetry import metrics
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 
+import callspan
 from calls import make_server, serve, take_call
 from callspan import instrument
 
 instrument()
 
 _WATCHED = ("socket.connect", "socket.sendto", "socket.sendmsg", "socket.getaddrinfo", "open")
-_OURS = (f"opentelemetry{os.sep}instrumentation{os.sep}livekit", f"opentelemetry{os.sep}exporter")
+_OURS = (str(Path(callspan.__file__).parent), f"opentelemetry{os.sep}exporter")
 _LIVEKIT = f"livekit{os.sep}agents"
 
 
