@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from .content import *  # noqa: F403
+from .labels import *  # noqa: F403
 from .langfuse import *  # noqa: F403
 from .livekit import *  # noqa: F403
 from .logs import *  # noqa: F403
