@@ -22,9 +22,9 @@ PHOENIX_KEY := $(shell { cat requirements-phoenix.txt; $(PYTHON) --version; } | 
 PHOENIX_VENV := $(CACHE)/phoenix-$(PHOENIX_KEY)
 export PHOENIX_BINARY ?= $(PHOENIX_VENV)/bin/phoenix
 
-.PHONY: help demo test lint test-unit test-contract test-integration test-system test-backends \
+.PHONY: help demo check test lint test-unit test-contract test-integration test-system test-backends \
 	dist sbom changelog faults outages collector docs dashboards bench picture picture-phoenix \
-	picture-dashboards clean
+	picture-dashboards venv clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -32,7 +32,7 @@ help: ## show this list
 $(VENV)/ready:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "Python 3.11 or later is needed, this is $$($(PYTHON) --version); run: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
-	@echo "setting up $(VENV)"
+	@echo "setting up $(VENV)" >&2
 	@rm -rf "$(VENV)" && mkdir -p "$(CACHE)"
 	@$(PYTHON) -m venv "$(VENV)"
 	@$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -r requirements-dev.txt editables
@@ -78,10 +78,16 @@ need = command -v $(1) >/dev/null || { \
 	    echo "$(1) is not installed: apt-get install $(2)"; exit 2; \
 	  fi; }
 
+venv: $(VENV)/ready ## say where the environment is that all of this runs in
+	@echo "$(VENV)"
+
 demo: $(VENV)/ready tools ## five calls at once on real speech, each shown as a waterfall
 	@cd examples/dental_receptionist && $(BIN)/python demo.py
 
-test: lint test-unit test-contract test-integration test-system test-backends dist ## all of the tests
+check: lint tools ## the inner loop: lint, types, unit and contract tests
+	@$(PYTEST) -n logical --maxprocesses 8 tests/unit tests/contract
+
+test: check test-integration test-system test-backends dist ## all of the tests
 
 lint: $(VENV)/ready ## ruff and mypy --strict
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
