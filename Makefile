@@ -138,7 +138,7 @@ collector: ## build the OpenTelemetry Collector that the tests run, once
 	@$(PYTHON) collector-config/build.py
 
 docs: $(VENV)/ready ## write the tables of the pages that are made from the code
-	@$(BIN)/python -B docs/generate.py
+	@PYTHONPATH=tests $(BIN)/python -B docs/generate.py
 
 dashboards: $(VENV)/ready ## build the Grafana dashboards' JSON
 	@$(BIN)/python -B collector-config/grafana/generate.py

@@ -24,9 +24,14 @@ from callspan.livekit import metric_fields
 from callspan.livekit.metric_fields import Home
 from callspan.metrics.worker.naming import family_name
 from callspan.semconv import Metric, spans, usage
+from kit import house
 
 ROOT: Final = Path(__file__).parents[1]
-PAGES: Final = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+PAGES: Final = (
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+)
+PACKAGE: Final = ROOT / "src" / "callspan"
 ATTRIBUTES: Final = (
     ("every span of a call", ("SESSION_ID", "AGENT_NAME", "CALL_KIND")),
     ("every span, from when it is known", ("USER_ID", "TENANT_ID", "LABEL_PREFIX")),
@@ -129,6 +134,20 @@ def attributes_table() -> Iterator[str]:
             yield f"| `{shown}` | {where} | {described[constant]} |"
 
 
+def rooms_table() -> Iterator[str]:
+    """The rooms of the package from the ground up, from the law of imports and their docstrings."""
+    yield "| room | its reason | may import |"
+    yield "|---|---|---|"
+    shown = {}
+    for room in reversed(house.MAY_IMPORT):
+        folder = PACKAGE / room.replace(".", "/")
+        module = folder / "__init__.py" if folder.is_dir() else folder.with_suffix(".py")
+        reason = inspect.cleandoc(ast.get_docstring(ast.parse(module.read_text())) or "")
+        shown[room] = f"`{module.relative_to(PACKAGE)}`".replace("/__init__.py", "/")
+        below = ", ".join(shown[other] for other in shown if other in house.MAY_IMPORT[room])
+        yield f"| {shown[room]} | {reason.splitlines()[0].replace('``', '`')} | {below} |"
+
+
 def _docstrings(module: ModuleType) -> dict[str, str]:
     """Return what stands below each constant of a module, as one line of a table."""
     body = ast.parse(inspect.getsource(module)).body
@@ -149,6 +168,7 @@ TABLES: Final[Mapping[str, Callable[[], Iterator[str]]]] = {
     "fields": fields_table,
     "variables": variables_table,
     "attributes": attributes_table,
+    "rooms": rooms_table,
 }
 
 

@@ -1,7 +1,7 @@
 # Copyright The Callspan Authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""The door that ``opentelemetry-instrument`` opens; cheap to import, it runs in every process."""
+"""What ``opentelemetry-instrument`` loads; cheap to import, since it does so in every process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
 # Copyright The Callspan Authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Provider set-up from the standard variables, and delivery at the end of a call."""
+"""SDK providers and exporters from variables, and presets of backends."""

@@ -1,4 +1,4 @@
 # Copyright The Callspan Authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Spans: what a call adds to them, the stage LiveKit lacks, and what exporters get to see."""
+"""What a live span is given: the call it belongs to, and the stage that LiveKit has no span for."""
