@@ -85,7 +85,9 @@ async def answer(ctx: JobContext) -> None:
     await session.start(agent=Receptionist())
 
 
-server = AgentServer(setup_fnc=warm_up, num_idle_processes=0, initialize_process_timeout=60, port=0)
+server = AgentServer(
+    setup_fnc=warm_up, num_idle_processes=0, initialize_process_timeout=180, port=0
+)
 server.rtc_session(agent_name="dental-receptionist")(answer)
 
 if __name__ == "__main__":

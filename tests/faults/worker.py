@@ -137,7 +137,7 @@ def make_server() -> AgentServer:
     server = AgentServer(
         job_executor_type=JobExecutorType.PROCESS,
         num_idle_processes=0,
-        initialize_process_timeout=60,
+        initialize_process_timeout=180,
         port=0,
         preload_modules=["faults.conversation", "faults.points"],
     )

@@ -359,7 +359,8 @@ def test_nothing_of_opentelemetry_complains(counted: Counted) -> None:
 
     The scripted model has no price: that is said once, however many calls use it.
     """
-    complaints = ("WARNING opentelemetry.", "ERROR opentelemetry.")
+    ours = ("WARNING callspan ", "ERROR callspan ")
+    complaints = ("WARNING opentelemetry.", "ERROR opentelemetry.", *ours)
     logged = counted.run.stderr.splitlines()
     complained = [line for line in logged if line.startswith(complaints)]
     assert len(complained) == 1, "\n".join(complained)

@@ -75,7 +75,7 @@ def make_server() -> AgentServer:
         # there is always a process that waits for a call, and one in the end that never gets any;
         # not so of threads: LiveKit hangs if it is closed while one of those is coming up
         num_idle_processes=1 if executor is JobExecutorType.PROCESS else 0,
-        initialize_process_timeout=60,
+        initialize_process_timeout=180,
         port=0,
     )
     server.rtc_session(agent_name="receptionist")(take_call)

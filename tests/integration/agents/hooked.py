@@ -202,7 +202,7 @@ server = AgentServer(
     job_executor_type=JobExecutorType(os.environ.get("EXECUTOR", "process")),
     num_idle_processes=0,
     # LiveKit waits for ever for a thread that came up late on a busy machine
-    initialize_process_timeout=60,
+    initialize_process_timeout=180,
     port=0,
 )
 server.rtc_session(agent_name="receptionist")(take_call)

@@ -304,7 +304,7 @@ def make_server() -> AgentServer:
         job_executor_type=JobExecutorType.PROCESS,
         # LiveKit hangs if it is closed while a process that waits for a call is coming up
         num_idle_processes=0,
-        initialize_process_timeout=60,
+        initialize_process_timeout=180,
         port=0,
     )
     server.rtc_session(agent_name="receptionist")(take_call)

@@ -97,7 +97,7 @@ def make_server() -> AgentServer:
         job_executor_type=JobExecutorType(os.environ.get("EXECUTOR", "process")),
         multiprocessing_context=os.environ.get("START_METHOD", "forkserver"),
         num_idle_processes=0,
-        initialize_process_timeout=60,
+        initialize_process_timeout=180,
         port=0,
     )
     server.rtc_session(agent_name="receptionist")(answer)

@@ -107,7 +107,7 @@ def make_server(entrypoint: object = take_call) -> AgentServer:
     server = AgentServer(
         job_executor_type=JobExecutorType.PROCESS,
         num_idle_processes=0,
-        initialize_process_timeout=60,
+        initialize_process_timeout=180,
         port=0,
     )
     server.rtc_session(agent_name="receptionist")(entrypoint)

@@ -115,7 +115,7 @@ async def at_session_end(ctx: JobContext) -> None:
         await names["on_session_end"](ctx)
 
 
-server = AgentServer(num_idle_processes=0, initialize_process_timeout=60, port=0)
+server = AgentServer(num_idle_processes=0, initialize_process_timeout=180, port=0)
 server.rtc_session(agent_name="dental-receptionist", on_session_end=at_session_end)(answer)
 
 if __name__ == "__main__":
