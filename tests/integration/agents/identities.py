@@ -57,7 +57,7 @@ def _threads_left() -> list[str]:
     ours = [
         thread
         for thread in threading.enumerate()
-        if thread.name.startswith(("livekit-agents-", "Otel")) or "Batch" in thread.name
+        if thread.name.startswith(("callspan-", "Otel")) or "Batch" in thread.name
     ]
     for thread in ours:
         thread.join(max(until - time.monotonic(), 0.1))
