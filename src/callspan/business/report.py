@@ -1,7 +1,7 @@
 # Copyright The Callspan Authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""What an application says in a call, checked and written down where the call is found."""
+"""What an application says in a call: checked, and written down on that call."""
 
 from __future__ import annotations
 
