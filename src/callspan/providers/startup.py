@@ -25,7 +25,7 @@ _CONNECT_TIMEOUT_S = 2.0
 def log(
     settings: Settings,
     *,
-    brought: bool,
+    user_provided: bool,
     degraded: Sequence[str],
     log_records: str,
     problems: Sequence[Problem],
@@ -34,7 +34,7 @@ def log(
 
     Args:
         settings: The worker's configuration.
-        brought: Whether the user's own provider is used for traces.
+        user_provided: Whether the user's own provider is used for traces.
         degraded: What does not work in this set-up, and why.
         log_records: How LiveKit's log records are exported; empty where they are not.
         problems: What else is wrong with the configuration.
@@ -43,7 +43,7 @@ def log(
     destinations = []
     signals = {}
     for signal, names in (
-        ("TRACES", () if brought else settings.trace_exporters),
+        ("TRACES", () if user_provided else settings.trace_exporters),
         ("METRICS", settings.metric_exporters),
     ):
         targets = []
@@ -59,7 +59,7 @@ def log(
                 targets.append(target)
         destinations += targets
         signals[signal] = ", ".join(map(str, targets)) or "none"
-    if brought:
+    if user_provided:
         signals["TRACES"] = "your own TracerProvider, which exports content by its own policy"
     wrong = list(dict.fromkeys(wrong))
     logger.info(

@@ -97,7 +97,7 @@ class Calls:
             return
         _note(call, event)
         if isinstance(event, ModelUsed):
-            self._take_spent(call, self._pricing.spend(call_trace, event))
+            self._handle_cost(call, self._pricing.spend(call_trace, event))
         elif (
             isinstance(event, ToolFinished)
             and event.status == TOOL_SUCCESS
@@ -107,7 +107,7 @@ class Calls:
 
     def session_closed(self, call: Call) -> None:
         """Add what is paid by the minute or by the call."""
-        self._take_spent(call, self._pricing.flat_costs(call))
+        self._handle_cost(call, self._pricing.flat_costs(call))
         if self._recording is not None:
             self._recording.session_closed(call)
 
@@ -121,7 +121,7 @@ class Calls:
         if self._logs is not None:
             self._logs.close()
 
-    def _take_spent(self, call: Call, spent: CostRecorded | None) -> None:
+    def _handle_cost(self, call: Call, spent: CostRecorded | None) -> None:
         if spent is not None:
             self.handle(call, spent)
 

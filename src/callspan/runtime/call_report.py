@@ -59,7 +59,7 @@ class CallReport:
         self._call_trace = call_trace
         self._settings = settings
         self._logs = logs
-        self._journal = SummaryBuilder(
+        self._summary_builder = SummaryBuilder(
             call_trace.call, content=settings.content or settings.event_content
         )
         self._hooks = CallHooks(settings.hook_timeout_s)
@@ -69,11 +69,11 @@ class CallReport:
         """Tell, once, that the call starts."""
         if not self._started:
             self._started = True
-            self._hooks.emit(self._journal.start(self._trace_id, time.time()))
+            self._hooks.emit(self._summary_builder.start(self._trace_id, time.time()))
 
     def handle(self, event: CallEvent) -> None:
         """Take in one event, in the context it happened in; tell what is complete with it."""
-        for record in self._journal.handle(event, time.time()):
+        for record in self._summary_builder.handle(event, time.time()):
             self._emit(record)
 
     def end(self) -> list[tuple[str, Callable[[], object]]]:
@@ -92,10 +92,10 @@ class CallReport:
             otel_context.detach(token)
 
     def _end(self) -> list[tuple[str, Callable[[], object]]]:
-        for turn in self._journal.end(time.time()):
+        for turn in self._summary_builder.end(time.time()):
             self._emit(turn)
         call, rules = self._call_trace.call, self._call_trace.rules
-        summary = self._journal.summary(
+        summary = self._summary_builder.summary(
             trace_id=self._trace_id, outcome=rules.outcome_of(call), labels=rules.labels_of(call)
         )
         waits: list[tuple[str, Callable[[], object]]] = []

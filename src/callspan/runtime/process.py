@@ -166,7 +166,7 @@ class Runtime:
         self._problems_logged = True
         startup.log(
             self.settings,
-            brought=tracer_provider.is_user_provided(provider),
+            user_provided=tracer_provider.is_user_provided(provider),
             degraded=self._degraded,
             log_records=log_content.policy(content=self.settings.event_content),
             problems=[
