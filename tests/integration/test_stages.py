@@ -54,9 +54,9 @@ from offline.llm_server import Reply, Rule, Script, ScriptedChatServer, ToolCall
 from offline.realtime_script import RealtimeReply, RealtimeScript
 from offline.realtime_server import ScriptedRealtimeServer
 
-TOLERANCE_S = 0.05
+TOLERANCE_S = 0.1
 """What a busy machine may be late between a stage's end and our note of it; the shortest scripted
-wait is three times as long, so that no stage passes for another."""
+wait is half as long again, so that no stage passes for another."""
 LARGEST_OTHER = 0.05
 """Of the latency: what no stage may claim."""
 

@@ -14,12 +14,12 @@ from callspan.waterfall.span_record import SpanRecord
 from callspan.waterfall.wait import Origin
 from offline.received import ReceivedSpan
 
-AGREEMENT_S: Final = 0.05
+AGREEMENT_S: Final = 0.1
 """By how much a stage in the picture may differ from the metric.
 
 LiveKit rounds nothing. Of the same step it notes one instant in the record that the metric is made
 of and another in the span: a turn of the event loop apart, which a machine whose cores are all
-taken can delay so far. The shortest wait that tests script is three times as long."""
+taken can delay so far. The shortest wait that tests script is half as long again."""
 
 
 def every_stage(stages: Mapping[str, float]) -> dict[str, float]:
