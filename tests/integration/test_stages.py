@@ -13,10 +13,10 @@ import asyncio
 import gc
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from livekit.agents import (
@@ -44,8 +44,9 @@ from callspan.call.events import (
     ToolFinished,
     TurnAnswered,
 )
+from callspan.livekit.observer import Observer
 from callspan.livekit.patches import Patches
-from callspan.livekit.session_listener import CallEvents
+from callspan.livekit.session import patch
 from callspan.waterfall.span_record import SpanRecord
 from integration.behaviours.parts import ScriptedSTT, words
 from kit.stages import AGREEMENT_S, drawn_stages, every_stage
@@ -208,6 +209,12 @@ class Recorded:
         self.exporter = InMemorySpanExporter()
         self.stopped_at = 0.0
 
+    def session_starting(self, new_call: Callable[[], Call]) -> Call:
+        return new_call()
+
+    def interrupted(self, span: trace.Span | None, kind: str, at_ns: int | None) -> None:
+        """Nobody interrupts in these calls."""
+
     def call_event(self, call: Call, event: CallEvent) -> None:
         if isinstance(event, TurnAnswered):
             self.turns.append(event)
@@ -250,13 +257,11 @@ def captured_spans(exporter: SpanExporter) -> Iterator[None]:
 async def one_turn(agent: Agent, *, earpiece: Earpiece | None = None, **options: Any) -> Recorded:
     """Plays a call of one turn: the caller says hello, and hears the answer out."""
     recorded, patches = Recorded(), Patches()
-    events = CallEvents(recorded)
-    assert events.patch(patches) == []
+    assert patch(patches, cast("Observer", recorded)) == []
     line = TelephoneLine(on_sound=lambda _: None)
     line.earpiece = earpiece or line.earpiece
     session: AgentSession = AgentSession(aec_warmup_duration=None, **options)
     session.on("conversation_item_added", recorded.note_end_of_speech)
-    events.listen(session, Call("test"))
     session.input.audio = line.microphone
     session.output.audio = line.earpiece
     hello = await words("hello")

@@ -22,12 +22,7 @@ from callspan.business import declare, validation
 from callspan.call.call import Call
 from callspan.call.costs import Costs
 from callspan.call.declarations import Declarations
-from callspan.call.events import (
-    CallEvent,
-    SessionEnded,
-    SessionStarted,
-    ToolFinished,
-)
+from callspan.call.events import CallEnded, CallEvent, CallStarted, ToolFinished
 from callspan.call.outcome import OutcomeRules
 from callspan.diagnostics import guard
 from callspan.diagnostics.log import LogOnce
@@ -53,10 +48,11 @@ class Line:
 
         def emit(event: CallEvent) -> None:
             self.events.append(event)
+            self.trace.call.apply(event)
             self.record(event)
 
-        self.trace.emit = emit
-        self.record(SessionStarted())
+        self.trace.sink = emit
+        self.record(CallStarted())
 
     @property
     def call(self) -> Call:
@@ -65,7 +61,7 @@ class Line:
     def hang_up(self) -> dict[tuple[str, ...], Any]:
         """End the call; return all values by metric and labels, the agent's name apart."""
         self.call.closed_instant = 142.0
-        self.record(SessionEnded())
+        self.record(CallEnded())
         return {
             (
                 row.instrument.name,
@@ -280,10 +276,10 @@ def test_a_cost_that_nobody_knows_is_not_recorded_as_none(line: Line) -> None:
     """A call whose every use has no price is no cheap call; one that used nothing is."""
     line.call.costs.unpriced["llm", "initech", "mystery"] += 1
     assert not any(key[0] == "agent.session.cost" for key in line.hang_up())
-    line.record(SessionStarted())
+    line.record(CallStarted())
     line.call.costs.by_model["llm", "acme", "large"] += 0.25
     assert line.hang_up()["agent.session.cost",] == 0.25
-    line.record(SessionStarted())
+    line.record(CallStarted())
     line.call.costs = Costs()
     assert line.hang_up()["agent.session.cost",] == 0
 
@@ -581,7 +577,7 @@ def test_what_goes_wrong_in_recording_is_not_the_tools_error(
     def emit(event: CallEvent) -> None:
         raise OddError("no room for measurements")
 
-    line.trace.emit = emit
+    line.trace.sink = emit
     with caplog.at_level(logging.ERROR):
         assert look_up("Ann") == "Ann"
     assert "telemetry failed while recording a tracked tool" in caplog.text

@@ -154,9 +154,10 @@ def _measured(trace: CallTrace) -> DeltaAccumulator:
     recorder = Recorder(tally, rules=trace.rules)
 
     def emit(event: CallEvent) -> None:
+        trace.call.apply(event)
         recorder.record(trace.call, event)
 
-    trace.emit = emit
+    trace.sink = emit
     return tally
 
 

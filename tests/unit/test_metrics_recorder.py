@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
 from callspan import semconv
-from callspan.call import events
+from callspan.call import application_events, events
 from callspan.call.call import Call
 from callspan.call.declarations import (
     Conversion,
@@ -82,17 +82,15 @@ def used(component: str, **usage: float) -> events.ModelUsed:
 
 def test_a_call_counts_once(points: Points, recorder: Recorder, call: Call) -> None:
     """One session, its duration, turns and model time; then nobody is on the line any more."""
-    recorder.record(call, events.SessionStarted())
-    recorder.record(call, events.SessionStarted())
+    recorder.record(call, events.CallStarted())
     assert points.values(semconv.M_SESSIONS_ACTIVE) == {("front-desk",): 1}
     assert points.values(semconv.M_SESSIONS) == {}
-    recorder.record(call, used("llm", request_duration=1.5))
-    recorder.record(call, used("llm", request_duration=0.5))
-    recorder.record(call, used("realtime", request_duration=2.0))
-    recorder.record(call, used("tts", request_duration=9.0))
+    call.apply(used("llm", request_duration=1.5))
+    call.apply(used("llm", request_duration=0.5))
+    call.apply(used("realtime", request_duration=2.0))
+    call.apply(used("tts", request_duration=9.0))
     call.user_message_count, call.closed_instant = 3, 142.0
-    recorder.record(call, events.SessionEnded())
-    recorder.record(call, events.SessionEnded())
+    recorder.record(call, events.CallEnded())
     assert points.values(semconv.M_SESSIONS_ACTIVE) == {("front-desk",): 0}
     assert points.values(semconv.M_SESSIONS) == {("front-desk", "completed"): 1}
     assert points.values(semconv.M_SESSION_DURATION) == {("front-desk", "completed"): 42.0}
@@ -100,22 +98,14 @@ def test_a_call_counts_once(points: Points, recorder: Recorder, call: Call) -> N
     assert points.values(semconv.M_SESSION_LLM_DURATION) == {("front-desk",): 4.0}
 
 
-def test_what_a_call_used_can_be_read_while_it_lasts(recorder: Recorder, call: Call) -> None:
-    """Sums by component; of idle times the longest."""
-    recorder.record(call, events.SessionStarted())
-    recorder.record(call, used("stt", audio_duration=2.0))
-    recorder.record(call, used("stt", audio_duration=1.0))
-    recorder.record(call, used("vad", longest_idle=7.0, inferences=30))
-    recorder.record(call, used("vad", longest_idle=3.0, inferences=30))
-    usage = recorder.usage(call)
-    assert usage is not None
-    assert usage.fields() == {
-        "agent.usage.stt.audio_duration": 3.0,
-        "agent.usage.vad.longest_idle": 7.0,
-        "agent.usage.vad.inferences": 60,
-    }
-    recorder.record(call, events.SessionEnded())
-    assert recorder.usage(call) is None
+def test_what_is_no_measurement_is_said_to_be_none(
+    points: Points, recorder: Recorder, call: Call
+) -> None:
+    """Nobody has to hurry because of it."""
+    assert not recorder.record(call, events.MessageAdded(semconv.SPEAKER_USER, "Hi.", False, {}))
+    assert not recorder.record(call, application_events.OutcomeSet("booking"))
+    assert points.metrics() == {}
+    assert recorder.record(call, events.FirstResponse(1.2))
 
 
 @pytest.mark.parametrize("kind", [semconv.KIND_SIMULATION, semconv.KIND_CONSOLE, semconv.KIND_TEST])
@@ -135,8 +125,8 @@ def test_kinds_can_be_included(points: Points) -> None:
     """Then they are calls like any other."""
     recorder = Recorder(points.tally, counted_kinds={semconv.KIND_CONSOLE})
     call = Call("job", agent_name="front-desk", kind=semconv.KIND_CONSOLE, started_at=1.0)
-    recorder.record(call, events.SessionStarted())
-    recorder.record(call, events.SessionEnded())
+    recorder.record(call, events.CallStarted())
+    recorder.record(call, events.CallEnded())
     assert points.values(semconv.M_SESSIONS) == {("front-desk", "completed"): 1}
     assert points.values(semconv.M_NONPRODUCTION_SESSIONS) == {}
 
@@ -265,7 +255,7 @@ def test_the_rest(points: Points, recorder: Recorder, call: Call) -> None:
 
 
 ALL_EVENTS: list[events.CallEvent] = [
-    events.SessionStarted(),
+    events.CallStarted(),
     events.ToolsDeclared(("book",)),
     events.FirstResponse(1.2),
     events.SpeechEnded(semconv.SPEAKER_USER, 2.5),
@@ -289,10 +279,10 @@ ALL_EVENTS: list[events.CallEvent] = [
     events.HandedOff("greeter", "accounts"),
     events.CostRecorded(semconv.COMPONENT_TTS, "openai", "tts-1", 0.003),
     events.CostRecorded(semconv.COMPONENT_STT, "", "", None),
-    events.Converted("bookings", first=True, value=120.0, currency="EUR"),
-    events.Converted("bookings", first=False, value=80.0, currency="EUR"),
-    events.FeedbackGiven(semconv.FEEDBACK_CSAT, 4),
-    events.SessionEnded(),
+    application_events.Converted("bookings", first=True, value=120.0, currency="EUR"),
+    application_events.Converted("bookings", first=False, value=80.0, currency="EUR"),
+    application_events.FeedbackGiven(semconv.FEEDBACK_CSAT, 4),
+    events.CallEnded(),
     events.JobEnded(),
 ]
 
@@ -304,10 +294,10 @@ def test_every_metric_is_made_as_declared(points: Points, recorder: Recorder) ->
         recorder.record(call, event)
     recorder.record(call, events.TurnAnswered(-1.0, {}))
     recorder.record(
-        Call("test", agent_name="front-desk", kind=semconv.KIND_TEST), events.SessionStarted()
+        Call("test", agent_name="front-desk", kind=semconv.KIND_TEST), events.CallStarted()
     )
     recorder.record(
-        Call("test", agent_name="front-desk", kind=semconv.KIND_TEST), events.SessionEnded()
+        Call("test", agent_name="front-desk", kind=semconv.KIND_TEST), events.CallEnded()
     )
     for row in delivery_rows("https://otlp.example.com", delivered=True):
         points.state.add(row)

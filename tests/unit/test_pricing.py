@@ -18,7 +18,7 @@ from opentelemetry.trace import Span
 
 from callspan import LiveKitAgentsInstrumentor, instrument
 from callspan.call.call import Call
-from callspan.call.events import CostRecorded, ModelUsed
+from callspan.call.events import CostRecorded, ModelUsed, UserTurnEnded
 from callspan.pricing import price_file
 from callspan.pricing.price_book import PriceBook, Priced
 from callspan.pricing.unpriced import name_unpriced
@@ -53,6 +53,14 @@ def llm(input_tokens: float = 1000, output_tokens: float = 100, request_id: str 
     return ModelUsed("llm", "acme", "large", usage, request_id=request_id)
 
 
+def spend(prices: Pricing, trace: CallTrace, used: ModelUsed) -> CostRecorded | None:
+    """Have a use priced, and the call charged for it."""
+    cost = prices.spend(trace, used)
+    if cost is not None:
+        trace.emit(cost)
+    return cost
+
+
 def cost_on(span: Span) -> object:
     assert isinstance(span, ReadableSpan)
     return (span.attributes or {}).get("agent.cost.dollars")
@@ -61,7 +69,7 @@ def cost_on(span: Span) -> object:
 def test_a_request_is_paid_for_on_its_own_span(trace: CallTrace) -> None:
     """Of several in flight, the one that LiveKit wrote the same id on."""
     first, second = request_span(trace, "id-1"), request_span(trace, "id-2")
-    spent = Pricing(OWN).spend(trace, llm(request_id="id-2"))
+    spent = spend(Pricing(OWN), trace, llm(request_id="id-2"))
     assert spent == CostRecorded("llm", "acme", "large", pytest.approx(0.0028))
     assert cost_on(first) is None
     assert cost_on(second) == pytest.approx(0.0028)
@@ -76,7 +84,7 @@ def test_money_does_not_depend_on_spans(trace: CallTrace) -> None:
     request_span(trace, "ended").end()
     request_span(trace, "unsampled", TracerProvider(sampler=ALWAYS_OFF, shutdown_on_exit=False))
     for request_id in ("", "nobody's", "ended", "unsampled"):
-        prices.spend(trace, llm(request_id=request_id))
+        spend(prices, trace, llm(request_id=request_id))
     assert trace.call.costs.total == pytest.approx(4 * 0.0028)
     assert trace.requests == {}
 
@@ -85,9 +93,10 @@ def test_a_recognisers_cost_waits_for_its_turn(trace: CallTrace) -> None:
     """Its span is made when the turn has ended; what came before is on it, once."""
     prices = Pricing(OWN)
     for seconds in (2.0, 4.0):
-        prices.spend(trace, ModelUsed("stt", "acme", "ears", {Usage.AUDIO_DURATION: seconds}))
-    assert trace.call.take_speech(since=0.0).dollars == pytest.approx(0.06)
-    assert trace.call.take_speech(since=0.0).dollars == 0
+        spend(prices, trace, ModelUsed("stt", "acme", "ears", {Usage.AUDIO_DURATION: seconds}))
+    assert trace.call.speech(since=0.0).dollars == pytest.approx(0.06)
+    trace.emit(UserTurnEnded())
+    assert trace.call.speech(since=0.0).dollars == 0
     assert trace.call.costs.by_component() == {"stt": pytest.approx(0.06)}
 
 
@@ -95,8 +104,8 @@ def test_what_has_no_price_is_counted_and_not_priced(trace: CallTrace) -> None:
     """Not at 0 and not by a guess; a call of nothing else has no cost that is known."""
     used = ModelUsed("llm", "initech", "mystery", {Usage.INPUT_TOKENS: 5.0})
     prices = Pricing(OWN)
-    assert prices.spend(trace, used) == CostRecorded("llm", "initech", "mystery", None)
-    prices.spend(trace, used)
+    assert spend(prices, trace, used) == CostRecorded("llm", "initech", "mystery", None)
+    spend(prices, trace, used)
     assert trace.call.costs.unpriced == {("llm", "initech", "mystery"): 2}
     assert not trace.call.costs.known
 
@@ -105,7 +114,7 @@ def test_a_request_without_a_price_says_so(trace: CallTrace) -> None:
     """Whoever reads the span can tell it from one whose cost came too late."""
     span = request_span(trace, "id-1")
     used = ModelUsed("llm", "initech", "mystery", {Usage.INPUT_TOKENS: 5.0}, request_id="id-1")
-    Pricing(OWN).spend(trace, used)
+    spend(Pricing(OWN), trace, used)
     assert isinstance(span, ReadableSpan)
     assert (span.attributes or {})["agent.unpriced_usage"] is True
     assert cost_on(span) is None
@@ -115,7 +124,7 @@ def test_a_request_without_a_price_says_so(trace: CallTrace) -> None:
 def test_what_costs_nothing_by_nature_is_not_counted(trace: CallTrace) -> None:
     """VAD runs here."""
     vad = ModelUsed("vad", "", "silero", {Usage.INFERENCES: 30.0})
-    assert Pricing(OWN).spend(trace, vad) is None
+    assert spend(Pricing(OWN), trace, vad) is None
     assert trace.call.costs.known
     assert trace.call.costs.total == 0
 
@@ -124,14 +133,12 @@ def test_flat_costs_are_due_once(trace: CallTrace) -> None:
     """By the call once, by the minute up to the last close: a session can be started again."""
     prices = Pricing(OWN)
     trace.call.closed_instant = 160.0
-    assert prices.flat_costs(trace.call) == CostRecorded(
-        "other", "flat", "flat", pytest.approx(0.56)
-    )
-    assert prices.flat_costs(trace.call) is None
-    trace.call.closed_instant = 220.0
-    assert prices.flat_costs(trace.call) == CostRecorded(
-        "other", "flat", "flat", pytest.approx(0.06)
-    )
+    for closed_instant, due in ((160.0, 0.56), (220.0, 0.06)):
+        trace.call.closed_instant = closed_instant
+        cost = prices.flat_costs(trace.call)
+        assert cost == CostRecorded("other", "flat", "flat", pytest.approx(due))
+        trace.emit(cost)
+        assert prices.flat_costs(trace.call) is None
     assert trace.call.costs.by_component() == {"other": pytest.approx(0.62)}
     assert Pricing({}).flat_costs(trace.call) is None
 

@@ -11,6 +11,7 @@ from dataclasses import FrozenInstanceError, fields, is_dataclass
 import pytest
 
 from callspan.call import summary
+from callspan.call.application_events import Converted
 from callspan.call.call import Call
 from callspan.call.summary import (
     CallStart,
@@ -29,7 +30,7 @@ RECORDS = [each for each in vars(summary).values() if isinstance(each, type) and
 def a_summary() -> CallSummary:
     call = Call("job", started_at=1.0)
     call.annotations.reason = "wanted a refund"
-    call.annotations.convert("bookings", 120.0, "EUR")
+    call.apply(Converted("bookings", first=True, value=120.0, currency="EUR"))
     whole = SummaryBuilder(call, content=True).summary(trace_id="", outcome="completed", labels={})
     given = {each.name: getattr(whole, each.name) for each in fields(whole)}
     return CallSummary(**{**given, "turns": (TURN,), "tools": (TOOL,)})

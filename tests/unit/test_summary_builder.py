@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pytest
 
+from callspan.call.application_events import Converted, FeedbackGiven
 from callspan.call.call import Call
 from callspan.call.events import (
     CallEvent,
@@ -198,17 +199,17 @@ def test_the_summary_of_a_call(call: Call, journal: SummaryBuilder) -> None:
         ModelUsed("llm", "openai", "gpt", {Usage.REQUESTS: 1, Usage.INPUT_TOKENS: 10}),
         ModelUsed("llm", "openai", "gpt", {Usage.REQUESTS: 1, Usage.INPUT_TOKENS: 5}),
     ):
+        call.apply(event)
         journal.handle(event, 7.0)
-    call.user_message_count = 1
     call.dtmf_count = 3
     call.close_reason = "user_initiated"
     call.annotations.reason = "wanted a refund"
     call.annotations.user_id = "u"
     call.annotations.tenant_id = "t"
-    call.annotations.convert("bookings", 100.0, "EUR")
-    call.annotations.convert("bookings", 20.0, "EUR")
-    call.annotations.convert("upsells", 0.0, "")
-    call.annotations.feedback["csat"] = 4.0
+    call.apply(Converted("bookings", first=True, value=100.0, currency="EUR"))
+    call.apply(Converted("bookings", first=False, value=20.0, currency="EUR"))
+    call.apply(Converted("upsells", first=True))
+    call.apply(FeedbackGiven("csat", 4.0))
     call.costs.by_model["llm", "openai", "gpt"] = 0.25
     call.costs.by_model["other", "flat", "flat"] = 0.5
     call.costs.unpriced["tts", "acme", ""] = 2

@@ -16,18 +16,16 @@ from callspan.call.events import TurnAnswered
 from callspan.call.tail_sampling import TailSamplingRules
 from callspan.config import settings
 from callspan.export.span_buffer import SpanBuffer
-from callspan.runtime.active_calls import Calls
 
 HALF = 1 << 63
 
 
 def test_a_latency_that_cannot_be_makes_no_call_slow() -> None:
     """An hour that did not pass is nothing to look at."""
-    calls = Calls(settings.resolve({}))
-    trace = calls.trace_of(Call("1"))
+    call = Call("1")
     for latency_s in (1.6, 3600.0, -3600.0, 1.5):
-        calls.handle(trace.call, TurnAnswered(latency_s, {}))
-    assert trace.call.slowest_turn_s == 1.6
+        call.apply(TurnAnswered(latency_s, {}))
+    assert call.slowest_turn_s == 1.6
 
 
 @pytest.mark.parametrize(

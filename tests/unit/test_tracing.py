@@ -14,7 +14,8 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from callspan.call.call import Call, FinalTranscript
+from callspan.call.call import Call
+from callspan.call.events import FinalTranscript
 from callspan.config.settings import Settings
 from callspan.tracing import interruptions
 from callspan.tracing.call_trace import CallTrace

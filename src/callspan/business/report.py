@@ -8,8 +8,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from .. import semconv
+from ..call.application_events import (
+    FeedbackGiven,
+    LabelSet,
+    Measured,
+    OutcomeSet,
+    TenantSet,
+    Transferred,
+    UserSet,
+)
 from ..call.currencies import CURRENCIES
-from ..call.events import FeedbackGiven, LabelSet, Measured
 from ..call.plain_values import any_text, is_empty, plain_text, safe_repr
 from ..diagnostics.guard import contained
 from ..tracing.call_trace import CallTrace
@@ -35,7 +43,7 @@ def outcome(name: str, reason: str = "") -> None:
     why = "" if is_empty(reason) else any_text(reason)
     if why is None:
         refuse(call_trace, "outcome", f"reason={safe_repr(reason)} is not a text", "why, in words")
-    call_trace.call.annotations.outcome, call_trace.call.annotations.reason = known, why or ""
+    call_trace.emit(OutcomeSet(known, why or ""))
 
 
 @contained("taking business.convert", raises=(RefusedError,))
@@ -98,9 +106,8 @@ def label(name: str, value: str) -> None:
         known = semconv.OTHER
     if call_trace.call.annotations.labels.get(key) == known:
         return
-    call_trace.call.annotations.labels[key] = known
-    call_trace.write({f"{semconv.LABEL_PREFIX}{key}": known})
     call_trace.emit(LabelSet(key, known))
+    call_trace.write({f"{semconv.LABEL_PREFIX}{key}": known})
 
 
 @contained("taking business.transfer", raises=(RefusedError,))
@@ -110,7 +117,7 @@ def transfer() -> None:
     A transfer by ``ctx.transfer_sip_participant`` or LiveKit's SIP API needs no word.
     """
     if call_trace := CallTrace.find():
-        call_trace.call.annotations.transferred = True
+        call_trace.emit(Transferred())
 
 
 @contained("taking business.feedback", raises=(RefusedError,))
@@ -145,7 +152,6 @@ def feedback(
         refuse(call_trace, "feedback", what, "one that is")
         return
     on_scale = low + (given - least) * (high - low) / (greatest - least)
-    call_trace.call.annotations.feedback[known] = on_scale
     call_trace.emit(FeedbackGiven(known, on_scale))
 
 
@@ -157,7 +163,7 @@ def user(user_id: str) -> None:
     if (text := any_text(user_id)) is None:
         refuse(call_trace, "user", f"user_id={safe_repr(user_id)} is not a text", "an id as a str")
         return
-    call_trace.call.annotations.user_id = text
+    call_trace.emit(UserSet(text))
     call_trace.write({semconv.USER_ID: text})
 
 
@@ -170,7 +176,7 @@ def tenant(tenant_id: str) -> None:
         what = f"tenant_id={safe_repr(tenant_id)} is not a text"
         refuse(call_trace, "tenant", what, "an id as a str")
         return
-    call_trace.call.annotations.tenant_id = text
+    call_trace.emit(TenantSet(text))
     call_trace.write({semconv.TENANT_ID: text})
 
 

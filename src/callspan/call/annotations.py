@@ -8,6 +8,9 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, field
 
+from . import application_events
+from .events import CallEvent
+
 
 @dataclass(slots=True)
 class CallAnnotations:
@@ -35,11 +38,25 @@ class CallAnnotations:
     user_id: str = ""
     tenant_id: str = ""
 
-    def convert(self, name: str, value: float, currency: str) -> bool:
-        """Note a conversion; return whether it is the first of its name in this call."""
-        first = name not in self.conversions
-        if first:
-            self.conversions.append(name)
-        if currency:
-            self.values[name, currency] += value
-        return first
+    def apply(self, event: CallEvent) -> None:
+        """Take in what the application said, or what stands for it."""
+        match event:
+            case application_events.OutcomeSet():
+                self.outcome, self.reason = event.outcome, event.reason
+            case application_events.Converted():
+                if event.name not in self.conversions:
+                    self.conversions.append(event.name)
+                if event.currency:
+                    self.values[event.name, event.currency] += event.value
+            case application_events.LabelSet():
+                self.labels[event.name] = event.value
+            case application_events.FeedbackGiven():
+                self.feedback[event.kind] = event.score
+            case application_events.Transferred():
+                self.transferred = True
+            case application_events.UserSet():
+                self.user_id = event.user_id
+            case application_events.TenantSet():
+                self.tenant_id = event.tenant_id
+            case _:
+                pass

@@ -10,21 +10,12 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from .. import semconv
+from ..semconv import Usage
+from . import events
 from .annotations import CallAnnotations
 from .costs import Costs
-
-
-@dataclass(slots=True)
-class FinalTranscript:
-    """One final transcript of the recogniser.
-
-    Attributes:
-        received_at: When it arrived, Unix seconds.
-        text: What was recognised.
-    """
-
-    received_at: float
-    text: str
+from .events import CallEvent, FinalTranscript
+from .usage import CallUsage
 
 
 class Speech(NamedTuple):
@@ -70,7 +61,8 @@ class Call:
         stt_audio_s: Seconds of audio recognised since the last finished turn.
         stt_dollars: What that cost, as far as a price is known.
         annotations: What the application said of it.
-        costs: What it cost so far.
+        usage: What models and services took so far.
+        costs: What that cost.
         tags: Reads the tags that LiveKit keeps of it.
     """
 
@@ -96,6 +88,7 @@ class Call:
     stt_audio_s: float = 0.0
     stt_dollars: float = 0.0
     annotations: CallAnnotations = field(default_factory=CallAnnotations)
+    usage: CallUsage = field(default_factory=CallUsage)
     costs: Costs = field(default_factory=Costs)
     tags: Callable[[], Collection[str]] = frozenset
 
@@ -106,26 +99,67 @@ class Call:
             return None
         return self.closed_instant - self.opened_instant
 
-    def user_turn_begins(self) -> None:
-        """Count a turn that is told apart on this side."""
-        self.has_local_turn_detection = True
-        self.turn_index += 1
+    def apply(self, event: CallEvent) -> None:
+        """Take in what happened: nothing else writes to a call."""
+        match event:
+            case events.SessionStarted():
+                self.agent_name = self.agent_name or event.agent_name
+                self.started_at = self.started_at or event.at
+                if self.opened_instant is None:
+                    self.opened_instant = event.instant
+                self.closed_at = self.closed_instant = None
+            case events.SessionClosed():
+                self.closed_at, self.closed_instant = event.at, event.instant
+                self.close_reason = event.reason
+                self.failed = self.failed or event.failed
+            case events.EntrypointFailed():
+                self.failed = True
+            case events.UserTurnStarted():
+                self.has_local_turn_detection = True
+                self.turn_index += 1
+            case events.AgentTurnStarted():
+                # the turn that a realtime model keeps to itself is counted by the answer to it
+                if self.spoken_to and not self.has_local_turn_detection:
+                    self.turn_index += 1
+                self.spoken_to = False
+            case events.SpeechStarted(semconv.SPEAKER_USER):
+                self.spoken_to = True
+            case events.SpeechStarted():
+                self.agent_speech_count += 1
+            case events.FinalTranscript():
+                self.finals.append(event)
+            case events.UserTurnEnded():
+                self.finals = []
+                self.stt_audio_s = self.stt_dollars = 0.0
+            case events.MessageAdded(semconv.SPEAKER_USER):
+                self.user_message_count += 1
+            case events.KeyPressed():
+                self.dtmf_count += 1
+            case events.Interrupted(semconv.INTERRUPTION_BARGE_IN):
+                self.interruptions += 1
+            case events.TurnAnswered(latency_s) if 0 <= latency_s <= semconv.SUSPECT_LATENCY_S:
+                self.slowest_turn_s = max(self.slowest_turn_s, latency_s)
+            case events.ToolFinished(status=semconv.TOOL_ERROR):
+                self.failures += 1
+            case events.ErrorRaised(recoverable=False):
+                self.failures += 1
+            case events.ModelUsed():
+                self.usage.add(event)
+                if event.component == semconv.COMPONENT_STT:
+                    self.stt_audio_s += event.usage.get(Usage.AUDIO_DURATION, 0.0)
+            case events.CostRecorded():
+                self.costs.add(event)
+                if event.component == semconv.COMPONENT_STT:
+                    self.stt_dollars += event.dollars or 0.0
+            case _:
+                self.annotations.apply(event)
 
-    def agent_turn_begins(self) -> None:
-        """Count the turn that a realtime model kept to itself, by the answer to it."""
-        if self.spoken_to and not self.has_local_turn_detection:
-            self.turn_index += 1
-        self.spoken_to = False
-
-    def take_speech(self, since: float) -> Speech:
-        """Hand over what the recogniser gave for the turn that ends now.
+    def speech(self, since: float) -> Speech:
+        """Return what the recogniser gave for the turn that ends now.
 
         Args:
             since: When the turn began, Unix seconds. A transcript that arrived earlier belongs
-                to a turn that was committed without it, and is dropped, as LiveKit does.
+                to a turn that was committed without it, and is left out, as LiveKit does.
         """
         finals = [final for final in self.finals if final.received_at >= since]
-        speech = Speech(finals, self.stt_audio_s, self.stt_dollars)
-        self.finals = []
-        self.stt_audio_s = self.stt_dollars = 0.0
-        return speech
+        return Speech(finals, self.stt_audio_s, self.stt_dollars)

@@ -9,6 +9,8 @@ import math
 from collections import defaultdict
 from dataclasses import dataclass, field
 
+from .events import CostRecorded
+
 
 @dataclass(slots=True)
 class Costs:
@@ -25,6 +27,14 @@ class Costs:
     unpriced: defaultdict[tuple[str, str, str], int] = field(
         default_factory=lambda: defaultdict(int)
     )
+
+    def add(self, recorded: CostRecorded) -> None:
+        """Take in what one use was priced at."""
+        model = (recorded.component, recorded.provider, recorded.model)
+        if recorded.dollars is None:
+            self.unpriced[model] += 1
+        else:
+            self.by_model[model] += recorded.dollars
 
     @property
     def total(self) -> float:

@@ -9,16 +9,59 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from ..semconv import Metric, Usage
+from ..semconv import Usage
+from .application_events import ApplicationEvent, Converted
 
 
 @dataclass(frozen=True, slots=True)
-class SessionStarted:
+class JobStarted:
+    """The job of a call has started; a session may come of it or not."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallStarted:
     """The call's first session starts: from now on it counts."""
 
 
 @dataclass(frozen=True, slots=True)
-class SessionEnded:
+class SessionStarted:
+    """A session of the call starts: the first, or one after another has closed.
+
+    Attributes:
+        at: When, Unix seconds.
+        instant: When, on a clock that cannot step.
+        agent_name: The agent that it starts with.
+    """
+
+    at: float
+    instant: float
+    agent_name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionClosed:
+    """A session of the call has closed.
+
+    Attributes:
+        at: When, Unix seconds.
+        instant: When, on a clock that cannot step.
+        reason: LiveKit's.
+        failed: Whether it closed with an error.
+    """
+
+    at: float
+    instant: float
+    reason: str
+    failed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class EntrypointFailed:
+    """The application's entrypoint raised."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallEnded:
     """Nothing will change the call's outcome any more."""
 
 
@@ -63,6 +106,17 @@ class TurnAnswered:
 
 
 @dataclass(frozen=True, slots=True)
+class SpeechStarted:
+    """Somebody begins to speak.
+
+    Attributes:
+        speaker: One of the ``SPEAKER_*`` values of semconv.
+    """
+
+    speaker: str
+
+
+@dataclass(frozen=True, slots=True)
 class SpeechEnded:
     """Somebody stops speaking.
 
@@ -73,6 +127,39 @@ class SpeechEnded:
 
     speaker: str
     duration_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPressed:
+    """The caller pressed a key of the telephone."""
+
+
+@dataclass(frozen=True, slots=True)
+class UserTurnStarted:
+    """A user's turn begins that is told apart on this side."""
+
+
+@dataclass(frozen=True, slots=True)
+class FinalTranscript:
+    """The recogniser gave a final transcript.
+
+    Attributes:
+        received_at: When it arrived, Unix seconds.
+        text: What was recognised. Content.
+    """
+
+    received_at: float
+    text: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class UserTurnEnded:
+    """A user's turn is over; what the recogniser gave for it has been read."""
+
+
+@dataclass(frozen=True, slots=True)
+class AgentTurnStarted:
+    """An agent's turn begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,72 +281,24 @@ class CostRecorded:
     dollars: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class Converted:
-    """The call came to what the application declared as a goal.
-
-    Attributes:
-        name: Of the conversion.
-        first: Whether it is the first of its name in the call.
-        value: What it was worth; 0 without a currency.
-        currency: ISO 4217; empty for no value.
-    """
-
-    name: str
-    first: bool
-    value: float = 0.0
-    currency: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class LabelSet:
-    """The application gave the call a label.
-
-    Attributes:
-        name: The label.
-        value: One of those that were declared.
-    """
-
-    name: str
-    value: str
-
-
-@dataclass(frozen=True, slots=True)
-class FeedbackGiven:
-    """The caller gave a score.
-
-    Attributes:
-        kind: One of the ``FEEDBACK_*`` values of semconv.
-        score: On the scale of that kind.
-    """
-
-    kind: str
-    score: float
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """The application recorded on a metric that it declared.
-
-    Attributes:
-        metric: The metric.
-        value: What is added or recorded.
-        labels: Values of the metric's labels but the agent's name, in their order.
-    """
-
-    metric: Metric
-    value: float
-    labels: tuple[str, ...]
-
-
 CallEvent = (
-    SessionStarted
-    | SessionEnded
+    JobStarted
+    | CallStarted
+    | SessionStarted
+    | SessionClosed
+    | EntrypointFailed
+    | CallEnded
     | JobEnded
     | ToolsDeclared
     | FirstResponse
     | TurnAnswered
+    | SpeechStarted
     | SpeechEnded
+    | KeyPressed
+    | UserTurnStarted
+    | FinalTranscript
+    | UserTurnEnded
+    | AgentTurnStarted
     | ToolFinished
     | MessageAdded
     | Interrupted
@@ -267,15 +306,11 @@ CallEvent = (
     | ErrorRaised
     | HandedOff
     | CostRecorded
-    | Converted
-    | LabelSet
-    | FeedbackGiven
-    | Measured
+    | ApplicationEvent
 )
 
 FLUSH_IMMEDIATELY: Final = (
-    SessionStarted,
-    SessionEnded,
+    CallStarted,
     JobEnded,
     TurnAnswered,
     ToolFinished,

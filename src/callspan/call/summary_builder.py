@@ -18,7 +18,6 @@ from .events import (
     HandedOff,
     Interrupted,
     MessageAdded,
-    ModelUsed,
     SpeechEnded,
     ToolFinished,
     TurnAnswered,
@@ -36,7 +35,6 @@ from .summary import (
     Turn,
     Unpriced,
 )
-from .usage import CallUsage
 
 _END_OF_TURN: Final = "end_of_turn_delay"
 _ANSWER_PARTS: Final = ("llm_node_ttft", "tts_node_ttfb")
@@ -60,7 +58,6 @@ class SummaryBuilder:
         self._handoffs: list[Handoff] = []
         self._errors: list[Error] = []
         self._speech_s: defaultdict[str, float] = defaultdict(float)
-        self._usage = CallUsage()
         self._first_response_s: float | None = None
         self._index = 0
         # of the user's turn that no agent's turn has answered yet
@@ -107,8 +104,6 @@ class SummaryBuilder:
                 self._errors.append(
                     Error(event.component, event.provider, event.error_type, event.recoverable, at)
                 )
-            case ModelUsed():
-                self._usage.add(event)
             case _:
                 pass
         return []
@@ -211,7 +206,7 @@ class SummaryBuilder:
             speech_s=dict(self._speech_s),
             usage=tuple(
                 ModelUsage(*model, {str(name): amount for name, amount in totals.items()})
-                for model, totals in self._usage.totals.items()
+                for model, totals in call.usage.totals.items()
             ),
             cost_dollars=costs.total if costs.known else None,
             cost_by_component=costs.by_component(),

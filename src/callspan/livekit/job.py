@@ -10,7 +10,9 @@ from typing import Any
 
 from .. import semconv
 from ..call.call import Call
+from ..call.events import EntrypointFailed, KeyPressed
 from ..diagnostics.guard import guarded, observed
+from .listeners import listener
 from .observer import Observer
 from .patches import Patches
 
@@ -27,8 +29,12 @@ def patch(patches: Patches, observer: Observer) -> None:
 
     async def run_job_task(wrapped: Any, job_proc: Any, args: Any, kwargs: Any) -> Any:
         with guarded("opening the call"):
-            call = call_of(job_proc._job_ctx)
-            job_proc._job_entrypoint_fnc = _noting_failure(job_proc._job_entrypoint_fnc, call)
+            call = call_of(job_proc._job_ctx, observer)
+            job_proc._job_entrypoint_fnc = observed(
+                "observing the entrypoint",
+                job_proc._job_entrypoint_fnc,
+                _noting_failure(call, observer),
+            )
             observer.job_started(call)
         try:
             return await wrapped(*args, **kwargs)
@@ -57,16 +63,14 @@ def missing() -> list[str]:
     return ["before livekit-agents 1.8.2 the root ends with the entrypoint, without a summary"]
 
 
-def call_of(ctx: Any) -> Call:
-    """Make the record of a job's call."""
+def call_of(ctx: Any, observer: Observer) -> Call:
+    """Make the record of a job's call, and count the keys that its caller presses."""
     call = Call(
         id=ctx.job.id, agent_name=ctx.job.agent_name, kind=_kind_of(ctx), tags=lambda: _tags(ctx)
     )
 
-    def on_dtmf(event: Any) -> None:
-        call.dtmf_count += 1
-
-    ctx.room.on("sip_dtmf_received", on_dtmf)
+    on_key = listener("a key", lambda _: observer.call_event(call, KeyPressed()))
+    ctx.room.on("sip_dtmf_received", on_key)
     return call
 
 
@@ -76,19 +80,18 @@ def _tags(ctx: Any) -> Collection[str]:
     return frozenset() if tagger is None else tagger.tags
 
 
-def _noting_failure(
-    entrypoint: Callable[[Any], Awaitable[Any]], call: Call
-) -> Callable[[Any], Awaitable[Any]]:
-    """Wrap one job's entrypoint so that the call knows when it raised."""
+def _noting_failure(call: Call, observer: Observer) -> Callable[..., Awaitable[Any]]:
+    """Return what runs a job's entrypoint so that the call knows when it raised."""
 
     async def note(wrapped: Any, _: Any, args: Any, kwargs: Any) -> Any:
         try:
             return await wrapped(*args, **kwargs)
         except Exception:
-            call.failed = True
+            with guarded("noting a failure"):
+                observer.call_event(call, EntrypointFailed())
             raise
 
-    return observed("observing the entrypoint", entrypoint, note)
+    return note
 
 
 def _kind_of(ctx: Any) -> str:

@@ -48,14 +48,11 @@ class Observer(Protocol):
     async def job_ended(self) -> None:
         """LiveKit's cleanup is over, the job's task is about to end."""
 
-    def session_starting(self, new_call: Callable[[], Call], agent_name: str) -> Call:
+    def session_starting(self, new_call: Callable[[], Call]) -> Call:
         """An AgentSession starts; return the call that it belongs to, a new one if need be."""
 
     def call_event(self, call: Call, event: CallEvent) -> None:
-        """Something happened in a call; runs where it did."""
-
-    def session_closed(self, call: Call) -> None:
-        """An AgentSession closes; its span is still live."""
+        """Something happened in a call; runs where it did, while its span is still live."""
 
     def interrupted(self, span: Span | None, kind: str, at_ns: int | None) -> None:
         """A speech was stopped, or seemed to be; its span, if any, is still live."""

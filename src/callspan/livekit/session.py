@@ -1,66 +1,127 @@
 # Copyright The Callspan Authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""An AgentSession's events, as facts of the call's record."""
+"""Where livekit-agents is patched to follow its sessions, and what each patch hands on.
+
+Events, metrics objects and ``ChatMessage.metrics`` are public, and read by
+:mod:`.session_listener`. The functions wrapped here say what no event does: that a session
+starts, when models and tools are asked, each final transcript, and when a speech is stopped.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, Final
 from uuid import uuid4
+from weakref import WeakKeyDictionary
 
 from .. import semconv
-from ..call.call import Call, FinalTranscript
+from ..call.call import Call
 from ..diagnostics.guard import guarded
-from . import clock, job
-from .listeners import listener
+from . import job
 from .observer import Observer
 from .patches import MissingError, Patches
-from .session_listener import CallEvents
+from .session_listener import SessionListener
 
-_KIND_BY_SOURCE = {
+_KIND_BY_SOURCE: Final = {
     "audio_activity": semconv.INTERRUPTION_BARGE_IN,
     "user_turn": semconv.INTERRUPTION_BARGE_IN,
 }
+_VOICE: Final = "livekit.agents.voice"
+
+_Wrapper = Callable[[Any, Any, Any, Any], Any]
 
 
 def patch(patches: Patches, observer: Observer) -> list[str]:
-    """Observe sessions, recognisers and speeches.
+    """Follow the sessions of this process.
 
     Returns:
         What this version of livekit-agents has no place for, in plain words.
     """
-    calls: dict[int, Call] = {}
-    """By id of the live AgentSession."""
-    events = CallEvents(observer)
+    sessions: WeakKeyDictionary[Any, SessionListener] = WeakKeyDictionary()
 
     def start(wrapped: Any, session: Any, args: Any, kwargs: Any) -> Any:
         with guarded("observing a session"):
-            if id(session) not in calls:
+            followed = sessions.get(session)
+            if followed is None or followed.is_closed:
                 agent = args[0] if args else kwargs.get("agent")
-                call = observer.session_starting(_new_call, _name_of(agent))
-                calls[id(session)] = call
-                call.started_at = call.started_at or time.time()
-                if call.opened_instant is None:
-                    call.opened_instant = clock.now()
-                call.closed_at = call.closed_instant = None
-                events.listen(session, call)
-                _listen(session, call, observer, forget=lambda: calls.pop(id(session), None))
+                call = observer.session_starting(partial(_new_call, observer))
+                followed = sessions[session] = SessionListener(session, call, observer)
+                followed.start(_name_of(agent))
         return wrapped(*args, **kwargs)
+
+    patches.wrap(f"{_VOICE}.agent_session", "AgentSession.start", start)
+    missing = _wrap_all(patches, _turns(sessions), "stages of turns are other")
+    return missing + _wrap_all(patches, {**_transcripts(sessions), **_speeches(observer)})
+
+
+def _wrap_all(
+    patches: Patches, wrappers: dict[tuple[str, str], _Wrapper], without: str = ""
+) -> list[str]:
+    """Wrap what is there; return what is not, in plain words."""
+    missing = []
+    for (module, path), wrapper in wrappers.items():
+        try:
+            patches.wrap(f"{_VOICE}.{module}", path, wrapper)
+        except MissingError as error:
+            missing.append(f"{error}: {without}" if without else str(error))
+    return missing
+
+
+def _turns(sessions: WeakKeyDictionary[Any, SessionListener]) -> dict[tuple[str, str], _Wrapper]:
+    """Know when models and tools are asked: without it, stages of a turn are not told apart."""
+
+    def on_llm(wrapped: Any, _: Any, args: Any, kwargs: Any) -> Any:
+        result = wrapped(*args, **kwargs)
+        with guarded("noting a generation"):
+            if (followed := _of_node(kwargs.get("node"))) is not None:
+                followed.turn.llm_asked(result[1])
+        return result
+
+    def on_tts(wrapped: Any, _: Any, args: Any, kwargs: Any) -> Any:
+        result = wrapped(*args, **kwargs)
+        with guarded("noting a synthesis"):
+            if (followed := _of_node(kwargs.get("node"))) is not None:
+                followed.turn.tts_asked(result[1])
+        return result
+
+    def on_tools(wrapped: Any, _: Any, args: Any, kwargs: Any) -> Any:
+        with guarded("noting tools"):
+            if (followed := sessions.get(kwargs.get("session"))) is not None:
+                kwargs = followed.watching_tools(kwargs)
+        return wrapped(*args, **kwargs)
+
+    def _of_node(node: Any) -> SessionListener | None:
+        """Find the session of an agent's ``llm_node`` or ``tts_node``, a bound method."""
+        activity = getattr(getattr(node, "__self__", None), "_activity", None)
+        session = getattr(activity, "_session", None)
+        return None if session is None else sessions.get(session)
+
+    return {
+        ("agent_activity", "perform_llm_inference"): on_llm,
+        ("agent_activity", "perform_tts_inference"): on_tts,
+        ("agent_activity", "perform_tool_executions"): on_tools,
+    }
+
+
+def _transcripts(
+    sessions: WeakKeyDictionary[Any, SessionListener],
+) -> dict[tuple[str, str], _Wrapper]:
+    """Read each final transcript when it arrives; an event comes with the end of the turn."""
 
     def on_stt_event(wrapped: Any, recognition: Any, args: Any, kwargs: Any) -> Any:
         with guarded("reading a transcript"):
-            _note_final(calls.get(id(recognition._session)), args[0])
+            if (followed := sessions.get(recognition._session)) is not None:
+                followed.recognised(args[0])
         return wrapped(*args, **kwargs)
 
-    def on_metrics(wrapped: Any, activity: Any, args: Any, kwargs: Any) -> Any:
-        with guarded("reading metrics"):
-            metrics = args[0]
-            call = calls.get(id(activity._session))
-            if call is not None and metrics.type == "stt_metrics":
-                call.stt_audio_s += metrics.audio_duration
-        return wrapped(*args, **kwargs)
+    return {("audio_recognition", "AudioRecognition._on_stt_event"): on_stt_event}
+
+
+def _speeches(observer: Observer) -> dict[tuple[str, str], _Wrapper]:
+    """Note who stopped a speech, and when, while its span can be written."""
 
     def cancel_speech(wrapped: Any, speech: Any, args: Any, kwargs: Any) -> Any:
         if not speech.interrupted:
@@ -79,30 +140,19 @@ def patch(patches: Patches, observer: Observer) -> list[str]:
                 )
         return wrapped(*args, **kwargs)
 
-    voice = "livekit.agents.voice"
-    patches.wrap(f"{voice}.agent_session", "AgentSession.start", start)
-    missing = events.patch(patches)
-    optional = (
-        (f"{voice}.audio_recognition", "AudioRecognition._on_stt_event", on_stt_event),
-        (f"{voice}.agent_activity", "AgentActivity._on_metrics_collected", on_metrics),
-        (f"{voice}.speech_handle", "SpeechHandle._cancel", cancel_speech),
-        (f"{voice}.speech_handle", "SpeechHandle._end_agent_turn", end_agent_turn),
-    )
-    for module, path, wrapper in optional:
-        try:
-            patches.wrap(module, path, wrapper)
-        except MissingError as error:
-            missing.append(str(error))
-    return missing
+    return {
+        ("speech_handle", "SpeechHandle._cancel"): cancel_speech,
+        ("speech_handle", "SpeechHandle._end_agent_turn"): end_agent_turn,
+    }
 
 
-def _new_call() -> Call:
+def _new_call(observer: Observer) -> Call:
     """Make the record of a session's call, for the job it runs in or for none."""
     from livekit.agents import get_job_context
 
     ctx = get_job_context(required=False)
     return (
-        job.call_of(ctx)
+        job.call_of(ctx, observer)
         if ctx is not None
         else Call(f"session-{uuid4().hex}", kind=semconv.KIND_TEST)
     )
@@ -110,48 +160,3 @@ def _new_call() -> Call:
 
 def _name_of(agent: Any) -> str:
     return str(getattr(agent, "id", None) or getattr(agent, "label", None) or "")
-
-
-def _note_final(call: Call | None, event: Any) -> None:
-    if call is None or event.type.value != "final_transcript" or not event.alternatives:
-        return
-    if text := event.alternatives[0].text:
-        received_at = getattr(event, "created_at", None) or time.time()
-        call.finals.append(FinalTranscript(received_at, text))
-
-
-def _listen(session: Any, call: Call, observer: Observer, *, forget: Callable[[], object]) -> None:
-    """Subscribe to a session's public events, with listeners that are cheap to call."""
-
-    def on_close(event: Any) -> None:
-        forget()
-        call.closed_at, call.closed_instant = time.time(), clock.now()
-        call.close_reason = str(getattr(event.reason, "value", event.reason))
-        call.failed = call.failed or event.error is not None
-        observer.session_closed(call)
-        # it may be started again, and observed anew
-        for name, listening in listeners.items():
-            session.off(name, listening)
-
-    def on_agent_state(event: Any) -> None:
-        if event.new_state == "speaking":
-            call.agent_speech_count += 1
-
-    def on_item(event: Any) -> None:
-        if getattr(event.item, "role", None) == "user":
-            call.user_message_count += 1
-
-    def on_false_interruption(event: Any) -> None:
-        speech = session.current_speech
-        span = None if speech is None else getattr(speech, "_agent_turn_span", None)
-        observer.interrupted(span, semconv.INTERRUPTION_FALSE, None)
-
-    handlers = {
-        "close": on_close,
-        "agent_state_changed": on_agent_state,
-        "conversation_item_added": on_item,
-        "agent_false_interruption": on_false_interruption,
-    }
-    listeners = {name: listener(name, handle) for name, handle in handlers.items()}
-    for name, listening in listeners.items():
-        session.on(name, listening)

@@ -1,36 +1,36 @@
 # Copyright The Callspan Authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""LiveKit's events and metrics objects as plain records of the call.
-
-Most of it is public: session events, metrics objects, ``ChatMessage.metrics``. Three functions
-of ``agent_activity`` are wrapped as well, to know when models and tools were asked: without them
-the stages of a turn are not told apart.
-"""
+"""What a session does, from LiveKit's events and metrics objects, as facts of its call."""
 
 from __future__ import annotations
 
+import time
 import weakref
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from .. import semconv
 from ..call.call import Call
 from ..call.events import (
     CallEvent,
     ErrorRaised,
+    FinalTranscript,
     FirstResponse,
     HandedOff,
     MessageAdded,
+    SessionClosed,
+    SessionStarted,
     SpeechEnded,
+    SpeechStarted,
     ToolFinished,
     ToolsDeclared,
     TurnAnswered,
 )
-from ..diagnostics.guard import guarded, observed
+from ..diagnostics.guard import observed
 from . import clock, metric_fields
 from .listeners import listener
-from .patches import MissingError, Patches
+from .observer import Observer
 from .turn_tracker import TurnTracker
 
 _TOOL_STATUSES: Final = {
@@ -48,85 +48,26 @@ _COMPONENT_BY_ERROR: Final = {
 }
 
 
-class EventSink(Protocol):
-    """Receives what happens in calls."""
-
-    def call_event(self, call: Call, event: CallEvent) -> None:
-        """Something happened; runs where it did, with the speech's ``agent_turn`` span current."""
-
-
-class CallEvents:
-    """Translates what happens in the sessions of this process.
+class SessionListener:
+    """One session that is followed: its events, and what is remembered from one to the next.
 
     Args:
-        sink: Receives the records.
+        session: LiveKit's, about to start.
+        call: The call that it is part of.
+        observer: Takes in what happens.
+
+    Attributes:
+        turn: What is done between the end of the user's speech and the answer to it.
+        is_closed: Whether it has closed; it may be started, and followed, again.
     """
 
-    def __init__(self, sink: EventSink) -> None:
-        self._sink = sink
-        self._sessions: weakref.WeakKeyDictionary[Any, _Session] = weakref.WeakKeyDictionary()
-
-    def patch(self, patches: Patches) -> list[str]:
-        """Observe when models and tools are asked.
-
-        Returns:
-            What this version of livekit-agents has no place for, in plain words.
-        """
-        missing = []
-        module = "livekit.agents.voice.agent_activity"
-        for name, wrapper in (
-            ("perform_llm_inference", self._on_llm),
-            ("perform_tts_inference", self._on_tts),
-            ("perform_tool_executions", self._on_tools),
-        ):
-            try:
-                patches.wrap(module, name, wrapper)
-            except MissingError as error:
-                missing.append(f"{error}: stages of turns are other")
-        return missing
-
-    def listen(self, session: Any, call: Call) -> None:
-        """Follow a session that is about to start, as part of a call."""
-        followed = _Session(session, call, self._sink)
-        self._sessions[session] = followed
-        followed.subscribe()
-
-    def _on_llm(self, wrapped: Any, _: Any, args: Any, kwargs: Any) -> Any:
-        result = wrapped(*args, **kwargs)
-        with guarded("noting a generation"):
-            if (followed := self._session_of(kwargs.get("node"))) is not None:
-                followed.log.llm_asked(result[1])
-        return result
-
-    def _on_tts(self, wrapped: Any, _: Any, args: Any, kwargs: Any) -> Any:
-        result = wrapped(*args, **kwargs)
-        with guarded("noting a synthesis"):
-            if (followed := self._session_of(kwargs.get("node"))) is not None:
-                followed.log.tts_asked(result[1])
-        return result
-
-    def _on_tools(self, wrapped: Any, _: Any, args: Any, kwargs: Any) -> Any:
-        with guarded("noting tools"):
-            if (followed := self._sessions.get(kwargs.get("session"))) is not None:
-                kwargs = followed.watching_tools(kwargs)
-        return wrapped(*args, **kwargs)
-
-    def _session_of(self, node: Any) -> _Session | None:
-        """Find the session of an agent's ``llm_node`` or ``tts_node``, a bound method."""
-        activity = getattr(getattr(node, "__self__", None), "_activity", None)
-        session = getattr(activity, "_session", None)
-        return None if session is None else self._sessions.get(session)
-
-
-class _Session:
-    """One session that is followed, and what has to be remembered from event to event."""
-
-    def __init__(self, session: Any, call: Call, sink: EventSink) -> None:
+    def __init__(self, session: Any, call: Call, observer: Observer) -> None:
         # weak: it is the key under which this is kept
         self._session = weakref.ref(session)
         self._call = call
-        self._sink = sink
-        self.log = TurnTracker()
+        self._observer = observer
+        self.turn = TurnTracker()
+        self.is_closed = False
         self._heard = call.agent_speech_count > 0
         self._speaking_since: dict[str, float] = {}
         self._running_tools: dict[str, tuple[Any, float]] = {}
@@ -135,8 +76,13 @@ class _Session:
         self._reported_latency: float | None = None
         self._listeners: dict[str, Callable[[Any], None]] = {}
 
-    def subscribe(self) -> None:
-        """Listen to the session's events."""
+    def start(self, agent_name: str) -> None:
+        """Say that the session starts, and listen to its events.
+
+        Args:
+            agent_name: The agent that it starts with.
+        """
+        self._emit(SessionStarted(time.time(), clock.now(), agent_name))
         from livekit.rtc import EventEmitter
 
         session = self._session()
@@ -147,6 +93,7 @@ class _Session:
             ("metrics_collected", self._metrics_collected),
             ("speech_created", self._speech_created),
             ("tool_execution_updated", self._tool_updated),
+            ("agent_false_interruption", self._false_interruption),
             ("error", self._error),
             ("close", self._close),
         ):
@@ -155,7 +102,7 @@ class _Session:
             EventEmitter.on(session, name, self._listeners[name])
 
     def _emit(self, event: CallEvent) -> None:
-        self._sink.call_event(self._call, event)
+        self._observer.call_event(self._call, event)
 
     # --- who speaks ----------------------------------------------------------------------------
 
@@ -164,6 +111,7 @@ class _Session:
         if session is None:
             return
         if event.new_state == "speaking":
+            self._emit(SpeechStarted(semconv.SPEAKER_AGENT))
             if session.output.audio is not None and session.output.audio_enabled:
                 at = clock.instant_of(event.created_at)
                 self._speaking_since[semconv.SPEAKER_AGENT] = at
@@ -193,11 +141,27 @@ class _Session:
         if since is not None and at > since:
             self._emit(SpeechEnded(speaker, at - since))
 
+    def _false_interruption(self, event: Any) -> None:
+        speech = getattr(self._session(), "current_speech", None)
+        span = getattr(speech, "_agent_turn_span", None)
+        self._observer.interrupted(span, semconv.INTERRUPTION_FALSE, None)
+
+    def recognised(self, event: Any) -> None:
+        """Take in a recogniser's event, which LiveKit keeps to itself."""
+        if event.type.value != "final_transcript" or not event.alternatives:
+            return
+        if text := event.alternatives[0].text:
+            received_at = getattr(event, "created_at", None) or time.time()
+            self._emit(FinalTranscript(received_at, text))
+
     def _close(self, event: Any) -> None:
+        self.is_closed = True
         for speaker in list(self._speaking_since):
             self._speech_ended(speaker, clock.instant_of(event.created_at))
+        reason = str(getattr(event.reason, "value", event.reason))
+        failed = event.error is not None
+        self._emit(SessionClosed(time.time(), clock.now(), reason, failed))
         if (session := self._session()) is not None:
-            # it may be started again, and followed anew
             for name, listener in self._listeners.items():
                 session.off(name, listener)
 
@@ -205,14 +169,14 @@ class _Session:
 
     def _metrics_collected(self, event: Any) -> None:
         if event.metrics.type == "eou_metrics":
-            self.log.turn_ended(event.metrics)
+            self.turn.turn_ended(event.metrics)
         if (used := metric_fields.to_model_used(event.metrics)) is not None:
             self._emit(used)
 
     def _speech_created(self, event: Any) -> None:
         activity = getattr(self._session(), "_activity", None)
         if getattr(activity, "realtime_llm_session", None) is not None:
-            self.log.reply_requested(clock.instant_of(event.created_at))
+            self.turn.reply_requested(clock.instant_of(event.created_at))
 
     def _item_added(self, event: Any) -> None:
         item = event.item
@@ -236,7 +200,7 @@ class _Session:
         if latency is None:
             return
         self._reported_latency = latency
-        stages = self.log.answered(
+        stages = self.turn.answered(
             latency=latency,
             playback_latency=metrics.get("playback_latency") or 0.0,
             heard_at=heard_at,
@@ -257,7 +221,7 @@ class _Session:
         declared = kwargs["tool_ctx"].function_tools
 
         def on_started(wrapped: Any, _: Any, args: Any, given: Any) -> Any:
-            self.log.tool_called(args[0].call_id)
+            self.turn.tool_called(args[0].call_id)
             return wrapped(*args, **given)
 
         def on_completed(wrapped: Any, _: Any, args: Any, given: Any) -> Any:
@@ -273,7 +237,7 @@ class _Session:
 
     def _tool_completed(self, output: Any, declared: Mapping[str, Any]) -> None:
         call = output.fnc_call
-        self.log.tool_answered(call.call_id)
+        self.turn.tool_answered(call.call_id)
         if call.call_id not in self._started_tools:
             # refused without being run: unknown, bad arguments, a duplicate
             name = call.name if call.name in declared else semconv.OTHER

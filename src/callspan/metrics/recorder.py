@@ -14,10 +14,10 @@ from opentelemetry.trace import SpanContext
 
 from .. import semconv
 from ..call import events
+from ..call.application_events import Converted, FeedbackGiven, LabelSet, Measured
 from ..call.call import Call
 from ..call.events import CallEvent
 from ..call.outcome import OutcomeRules
-from ..call.usage import CallUsage
 from ..semconv import Metric, Usage
 
 PRODUCTION: Final = frozenset({semconv.KIND_PRODUCTION})
@@ -68,9 +68,9 @@ class Recorder:
         self._record = measurements.record
         self._rules = rules or OutcomeRules()
         self._counted_kinds = counted_kinds
-        # from SessionStarted to SessionEnded, by the call's id
-        self._open: dict[str, CallUsage] = {}
         self._handlers: dict[type, Callable[[Call, Any, SpanContext], None]] = {
+            events.CallStarted: self._call_started,
+            events.CallEnded: self._call_ended,
             events.JobEnded: self._job_ended,
             events.ToolsDeclared: self._tools_declared,
             events.FirstResponse: self._first_response,
@@ -81,53 +81,41 @@ class Recorder:
             events.ModelUsed: self._model_used,
             events.ErrorRaised: self._error_raised,
             events.HandedOff: self._handed_off,
-            events.CostRecorded: self._spent,
-            events.Converted: self._converted,
-            events.LabelSet: self._labelled,
-            events.FeedbackGiven: self._rated,
-            events.Measured: self._measured,
+            events.CostRecorded: self._cost_recorded,
+            Converted: self._converted,
+            LabelSet: self._label_set,
+            FeedbackGiven: self._feedback_given,
+            Measured: self._measured,
         }
 
-    def record(self, call: Call, event: CallEvent, context: Context | None = None) -> None:
+    def record(self, call: Call, event: CallEvent, context: Context | None = None) -> bool:
         """Record one event of a call.
 
         Args:
-            call: The call.
+            call: The call, with the event applied.
             event: What happened in it.
             context: Where the exemplar leads, if its span is sampled. Default: the current one.
-        """
-        if isinstance(event, events.SessionStarted):
-            self._session_started(call)
-        elif isinstance(event, events.SessionEnded):
-            self._session_ended(call)
-        else:
-            if isinstance(event, events.ModelUsed) and call.id in self._open:
-                self._open[call.id].add(event)
-            if call.kind in self._counted_kinds:
-                span = trace.get_current_span(context).get_span_context()
-                self._handlers[type(event)](call, event, span)
 
-    def usage(self, call: Call) -> CallUsage | None:
-        """Return what a call in progress has used so far; None before and after it."""
-        return self._open.get(call.id)
+        Returns:
+            Whether a metric is made from events of this type.
+        """
+        handler = self._handlers.get(type(event))
+        if handler is None:
+            return False
+        if call.kind in self._counted_kinds:
+            handler(call, event, trace.get_current_span(context).get_span_context())
+        elif isinstance(event, events.CallEnded):
+            labels = (call.agent_name, call.kind)
+            self._record(semconv.M_NONPRODUCTION_SESSIONS, 1, labels)
+        return True
 
     # --- the call as a whole -------------------------------------------------------------------
 
-    def _session_started(self, call: Call) -> None:
-        if call.id in self._open:
-            return
-        self._open[call.id] = CallUsage()
-        if call.kind in self._counted_kinds:
-            self._record(semconv.M_SESSIONS_ACTIVE, 1, (call.agent_name,))
+    def _call_started(self, call: Call, event: events.CallStarted, span: SpanContext) -> None:
+        self._record(semconv.M_SESSIONS_ACTIVE, 1, (call.agent_name,))
 
-    def _session_ended(self, call: Call) -> None:
-        usage = self._open.pop(call.id, None)
-        if usage is None:
-            return
+    def _call_ended(self, call: Call, event: events.CallEnded, span: SpanContext) -> None:
         agent = (call.agent_name,)
-        if call.kind not in self._counted_kinds:
-            self._record(semconv.M_NONPRODUCTION_SESSIONS, 1, (*agent, call.kind))
-            return
         outcome = self._rules.outcome_of(call)
         self._record(semconv.M_SESSIONS_ACTIVE, -1, agent)
         self._record_call(call, semconv.M_SESSIONS, 1, (*agent, outcome))
@@ -137,7 +125,7 @@ class Recorder:
         if call.costs.known:
             self._record_call(call, semconv.M_SESSION_COST, call.costs.total, agent)
         self._record(semconv.M_SESSION_TURNS, call.user_message_count, agent)
-        llm_s = usage.total(Usage.REQUEST_DURATION, *_LLM)
+        llm_s = call.usage.total(Usage.REQUEST_DURATION, *_LLM)
         self._record(semconv.M_SESSION_LLM_DURATION, llm_s, agent)
 
     def _record_call(
@@ -224,7 +212,7 @@ class Recorder:
 
     # --- business ------------------------------------------------------------------------------
 
-    def _spent(self, call: Call, event: events.CostRecorded, span: SpanContext) -> None:
+    def _cost_recorded(self, call: Call, event: events.CostRecorded, span: SpanContext) -> None:
         model = (
             event.component,
             event.provider or semconv.UNKNOWN,
@@ -235,7 +223,7 @@ class Recorder:
         else:
             self._record(semconv.M_COST, event.dollars, (call.agent_name, *model), span)
 
-    def _converted(self, call: Call, event: events.Converted, span: SpanContext) -> None:
+    def _converted(self, call: Call, event: Converted, span: SpanContext) -> None:
         if event.first:
             metric = self._rules.declared.conversions[event.name].metric
             self._record_call(call, metric, 1, (call.agent_name,))
@@ -243,15 +231,15 @@ class Recorder:
             labels = (call.agent_name, event.name, event.currency)
             self._record(semconv.M_CONVERSION_VALUE, event.value, labels, span)
 
-    def _labelled(self, call: Call, event: events.LabelSet, span: SpanContext) -> None:
+    def _label_set(self, call: Call, event: LabelSet, span: SpanContext) -> None:
         # series that begin at 0: what the call comes to with these labels is an increase
         for outcome in self._rules.declared.all_outcomes:
             self._record_call(call, semconv.M_SESSIONS, 0, (call.agent_name, outcome))
         for conversion in self._rules.declared.conversions.values():
             self._record_call(call, conversion.metric, 0, (call.agent_name,))
 
-    def _rated(self, call: Call, event: events.FeedbackGiven, span: SpanContext) -> None:
+    def _feedback_given(self, call: Call, event: FeedbackGiven, span: SpanContext) -> None:
         self._record(semconv.M_FEEDBACK_SCORE, event.score, (call.agent_name, event.kind), span)
 
-    def _measured(self, call: Call, event: events.Measured, span: SpanContext) -> None:
+    def _measured(self, call: Call, event: Measured, span: SpanContext) -> None:
         self._record(event.metric, event.value, (call.agent_name, *event.labels), span)

@@ -34,24 +34,17 @@ class Pricing:
         if priced is None:
             return None
         model = (used.component, used.provider, used.model)
-        costs = call_trace.call.costs
         span = call_trace.take_request(used.request_id)
         if not isinstance(priced, Priced):
-            costs.unpriced[model] += 1
             if span is not None:
                 span.set_attribute(semconv.UNPRICED, True)
             return CostRecorded(*model, None)
-        costs.by_model[model] += priced.dollars
-        if used.component == semconv.COMPONENT_STT:
-            call_trace.call.stt_dollars += priced.dollars
-        elif span is not None:
+        # recognition is paid for by the turn: its span is made when the turn is over
+        if span is not None and used.component != semconv.COMPONENT_STT:
             span.set_attribute(semconv.SPAN_COST, priced.dollars)
         return CostRecorded(*model, priced.dollars)
 
     def flat_costs(self, call: Call) -> CostRecorded | None:
-        """Add what is paid by the minute or by the call, up to the session's last close."""
+        """Price what is paid by the minute or by the call, up to the session's last close."""
         due = self._book.flat(call.duration_s or 0.0).dollars - call.costs.by_model.get(_FLAT, 0.0)
-        if due <= 0:
-            return None
-        call.costs.by_model[_FLAT] += due
-        return CostRecorded(*_FLAT, due)
+        return CostRecorded(*_FLAT, due) if due > 0 else None

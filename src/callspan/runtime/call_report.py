@@ -16,7 +16,7 @@ from opentelemetry.context import Context
 from opentelemetry.sdk._logs import LoggerProvider
 
 from .. import semconv
-from ..call.events import CallEvent
+from ..call.events import CallEvent, CallStarted
 from ..call.summary import CallSummary, Tool, Turn
 from ..call.summary_builder import SummaryBuilder
 from ..config.settings import Settings
@@ -63,26 +63,21 @@ class CallReport:
             call_trace.call, content=settings.content or settings.event_content
         )
         self._hooks = CallHooks(settings.hook_timeout_s)
-        self._started = False
-
-    def session_starting(self) -> None:
-        """Tell, once, that the call starts."""
-        if not self._started:
-            self._started = True
-            self._hooks.emit(self._summary_builder.start(self._trace_id, time.time()))
 
     def handle(self, event: CallEvent) -> None:
-        """Take in one event, in the context it happened in; tell what is complete with it."""
+        """Take in one event, in the context it happened in; report what is complete with it."""
+        if isinstance(event, CallStarted):
+            self._hooks.emit(self._summary_builder.start(self._trace_id, time.time()))
         for record in self._summary_builder.handle(event, time.time()):
             self._emit(record)
 
     def end(self) -> list[tuple[str, Callable[[], object]]]:
-        """Tell what the call came to, and that it did; a job without a session was no call.
+        """Report what the call came to; a job without a session was no call.
 
         Returns:
             What its end has to wait for: names, and functions that block until it is done.
         """
-        if not self._started:
+        if self._call_trace.call.started_at is None:
             return []
         # the root has ended: what hooks log and trace belongs to it all the same
         token = otel_context.attach(self._in_root())

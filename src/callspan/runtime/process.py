@@ -16,13 +16,15 @@ from dataclasses import replace
 from functools import partial
 from multiprocessing import util as multiprocessing_util
 from typing import Any
+from weakref import WeakValueDictionary
 
 from opentelemetry import trace
 from opentelemetry.trace import Span
 
 from ..business.declare import declared
+from ..call.application_events import Transferred
 from ..call.call import Call
-from ..call.events import CallEvent, Interrupted, ToolsDeclared
+from ..call.events import CallEvent, Interrupted
 from ..config import settings
 from ..config.arguments import Options
 from ..config.settings import PROMETHEUS, Settings
@@ -37,12 +39,15 @@ from ..livekit.patches import Patches
 from ..metrics.job.job_metrics import JobMetrics
 from ..metrics.worker.prometheus import problems_of_multiprocess_mode
 from ..providers import logger_provider, startup, tracer_provider
+from ..providers.logger_provider import LogEvents
 from ..providers.tracer_provider import Tracing
-from ..semconv import INTERRUPTION_BARGE_IN, KIND_TEST
-from ..tracing import interruptions, summary_attributes
+from ..semconv import KIND_TEST
+from ..tracing import interruptions
 from ..tracing.call_trace import CallTrace
 from . import shutdown, tracer_wiring
-from .active_calls import Calls
+from .active_call import ActiveCall
+from .call_costs import Pricing
+from .call_report import log_events
 from .recording import Recording
 from .worker_metrics import WorkerMetrics
 
@@ -67,11 +72,13 @@ class Runtime:
         self._lock = threading.Lock()
         self._patches = Patches()
         self._degraded: list[str] = []
-        self._calls: Calls
+        # by the call's id; each lives as long as its spans can be written
+        self._calls: WeakValueDictionary[str, ActiveCall] = WeakValueDictionary()
+        self._pricing: Pricing
+        self._logs: LogEvents | None = None
         self._settings: Settings | None = None
         self._tracing: Tracing | None = None
         self._native_provider: trace.TracerProvider | None = None
-        self._flushes: dict[str, Flush] = {}
         self._restore_environ: dict[str, str | None] = {}
         self._given_up: frozenset[str] = frozenset()
         """What did not finish its last flush, by name: the end of the process does not wait."""
@@ -106,7 +113,8 @@ class Runtime:
         ]
         if self._tracing is not None:
             endings += [(delivery.name, delivery.shutdown) for delivery in self._tracing.deliveries]
-            endings.append(("log events", self._calls.close))
+        if self._logs is not None:
+            endings.append(("log events", self._logs.close))
         # on threads: it may be called where nothing may wait
         Flush(endings, 0)
         if self._tracing is not None and self._native_provider is not None:
@@ -210,9 +218,16 @@ class Runtime:
     def job_started(self, call: Call) -> None:
         """Make the call findable from all that its job will do."""
         tracing = self._ensure_tracing()
-        self._calls.job_started(self._named(call, tracing))
-        if self._job_metrics is not None:
-            self._job_metrics.job_started(call)
+        self._active(self._named(call, tracing)).job_started(self._logs)
+
+    def _active(self, call: Call) -> ActiveCall:
+        active = ActiveCall(call, self.settings, self._pricing, self._job_metrics, self._recording)
+        self._calls[call.id] = active
+        return active
+
+    def _current(self) -> ActiveCall | None:
+        call_trace = CallTrace.find()
+        return None if call_trace is None else self._calls.get(call_trace.call.id)
 
     def _named(self, call: Call, tracing: Tracing) -> Call:
         call.agent_name = (
@@ -222,72 +237,49 @@ class Runtime:
         )
         return call
 
-    def session_starting(self, new_call: Callable[[], Call], agent_name: str) -> Call:
+    def session_starting(self, new_call: Callable[[], Call]) -> Call:
         """Return the job's call, or open one: without a job, or where we came late to it."""
         tracing = self._ensure_tracing()
         call_trace = CallTrace.find()
         if call_trace is None or call_trace.call.kind == KIND_TEST:
-            call_trace = self._calls.trace_of(self._named(new_call(), tracing))
+            call_trace = self._active(self._named(new_call(), tracing)).trace
             call_trace.attach()
-        if not call_trace.call.agent_name:
-            call_trace.call.agent_name = agent_name
-            if call_trace.root is not None:
-                call_trace.root.set_attributes(call_trace.attributes())
-        if self._job_metrics is not None:
-            self._job_metrics.session_started(call_trace.call)
-        self._calls.session_starting(call_trace.call)
         return call_trace.call
 
     def call_event(self, call: Call, event: CallEvent) -> None:
-        """Record what happened in a call."""
-        if isinstance(event, ToolsDeclared) and self._job_metrics is not None:
-            # an agent has begun: LiveKit Cloud sets its provider when a session starts
-            self._job_metrics.attach_native(set_global=self.options.set_globals)
-        self._calls.handle(call, event)
-
-    def session_closed(self, call: Call) -> None:
-        """Write on ``agent_session`` what is known at its close."""
-        self._calls.session_closed(call)
-        call_trace = CallTrace.find()
-        if call_trace is not None and call_trace.call is call and self.settings.has("attributes"):
-            summary_attributes.write_session(call_trace, self._calls.usage_of(call))
+        """Take in what happened in a call."""
+        if (active := self._calls.get(call.id)) is not None:
+            active.handle(event)
 
     def interrupted(self, span: Span | None, kind: str, at_ns: int | None) -> None:
         """Record an interruption on the speech's span, and count those that the user made."""
         call_trace = CallTrace.find()
-        if call_trace is not None and kind == INTERRUPTION_BARGE_IN:
-            call_trace.call.interruptions += 1
         if call_trace is not None:
-            self.call_event(call_trace.call, Interrupted(kind))
+            call_trace.emit(Interrupted(kind))
         if span is not None and span.is_recording() and self.settings.has("interruptions"):
             interruptions.record(span, kind, at_ns)
 
     def transferred(self) -> None:
         """Note that the caller was passed on to a human."""
         if (call_trace := CallTrace.find()) is not None:
-            call_trace.call.annotations.transferred = True
+            call_trace.emit(Transferred())
 
     def root_ended(self) -> None:
         """Start to deliver what the call has left, on threads of its own."""
-        if (call_trace := CallTrace.find()) is None:
+        if (active := self._current()) is None:
             return
-        # first: what fails after it does not make a good call a crashed one
-        if self._job_metrics is not None:
-            self._job_metrics.job_ended(call_trace.call)
+        waits = active.job_ended()
         if self._tracing is not None:
             with guarded("deciding which spans are sent"):
-                shutdown.decide(call_trace, self._tracing, self.settings.keep)
-        waits = self._calls.root_ended(call_trace.call)
+                shutdown.decide(active.trace, self._tracing, self.settings.keep)
         if self.settings.has("flush"):
             waits += self._flush_targets()
         if waits:
-            self._flushes[call_trace.call.id] = Flush(waits, self.settings.flush_timeout_s)
+            active.flush = Flush(waits, self.settings.flush_timeout_s)
 
     async def job_ended(self) -> None:
         """Wait for the rest of the delivery, bounded; say what did not get out."""
-        call_trace = CallTrace.find()
-        flush = None if call_trace is None else self._flushes.pop(call_trace.call.id, None)
-        if call_trace is None or flush is None:
+        if (active := self._current()) is None or (flush := active.flush) is None:
             return
         if not flush.done.done() and flush.remaining_s > 0:
             await asyncio.wait({asyncio.wrap_future(flush.done)}, timeout=flush.remaining_s)
@@ -295,7 +287,7 @@ class Runtime:
         if self._tracing is None or not self.settings.has("flush"):
             return  # hooks alone were waited for
         timeout_s = self.settings.flush_timeout_s
-        shutdown.report_losses(call_trace, flush, self._tracing, timeout_s)
+        shutdown.report_losses(active.trace, flush, self._tracing, timeout_s)
 
     # --- providers -----------------------------------------------------------------------------
 
@@ -318,7 +310,9 @@ class Runtime:
                 self._log_problems([*self.settings.problems, *problems])
                 self._register_last_flush()
                 log_content.redact(content=self.settings.event_content)
-                self._calls = Calls(self.settings, self._recording)
+                # while the process waits for its job: rows of prices are slow to load
+                self._pricing = Pricing(self.settings.prices)
+                self._logs = log_events(self.settings)
             if self._job_metrics is None:
                 self._set_up_metrics()
             return self._tracing
@@ -344,12 +338,16 @@ class Runtime:
                 self._log_problems(self._worker_metrics.problems)
             channel = self._worker_metrics.add_process()
         resolved = self.settings
-        self._job_metrics = JobMetrics(channel, resolved.counted_kinds, resolved.rules)
-        self._calls.metrics = self._job_metrics
+        self._job_metrics = JobMetrics(
+            channel,
+            resolved.counted_kinds,
+            resolved.rules,
+            set_global=self.options.set_globals,
+        )
         if self._tracing is not None:
             self._tracing.count_failed = self._job_metrics.spans_failed
             self._job_metrics.watch(self._tracing.deliveries)
-        self._job_metrics.attach_native(set_global=self.options.set_globals)
+        self._job_metrics.attach_native()
 
     # --- delivery ------------------------------------------------------------------------------
 

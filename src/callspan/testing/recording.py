@@ -19,8 +19,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from opentelemetry.trace import SpanContext
 
 from .. import semconv
-from ..call.call import Call
-from ..call.events import CallEvent, MessageAdded, SessionEnded, SessionStarted
+from ..call.events import CallEnded, CallEvent, SessionClosed, SessionStarted
 from ..call.summary import CallSummary
 from ..call.summary_builder import SummaryBuilder
 from ..config.settings import Settings
@@ -61,13 +60,13 @@ class CallInMemory:
         self.summary: CallSummary | None = None
         self._builder = SummaryBuilder(call_trace.call, content=content)
         self._recorder = Recorder(self, counted_kinds=_KINDS, rules=call_trace.rules)
-        self._recorder.record(call_trace.call, SessionStarted())
 
     def handle(self, event: CallEvent) -> None:
         """Take in one event."""
+        if isinstance(event, SessionStarted | SessionClosed):
+            self.is_open = isinstance(event, SessionStarted)
         self._builder.handle(event, time.time())
-        if not isinstance(event, MessageAdded):  # what was said is no measurement
-            self._recorder.record(self.call_trace.call, event)
+        self._recorder.record(self.call_trace.call, event)
 
     def record(
         self,
@@ -80,11 +79,6 @@ class CallInMemory:
         named = dict(zip(metric.labels, labels, strict=True))
         self.measurements.append(Measurement(metric, value, named))
 
-    def usage(self) -> Mapping[str, float]:
-        """Return what was used so far, as entries of the call's summary."""
-        usage = self._recorder.usage(self.call_trace.call)
-        return {} if usage is None else usage.fields()
-
     def sum_up(self) -> CallSummary:
         """Return what the call came to; from then on it is final."""
         if self.summary is None:
@@ -94,7 +88,7 @@ class CallInMemory:
                 self.call_trace.trace_id,
             )
             self._builder.end(time.time())
-            self._recorder.record(call, SessionEnded())
+            self._recorder.record(call, CallEnded())
             self.summary = self._builder.summary(
                 trace_id="" if trace_id is None else trace.format_trace_id(trace_id),
                 outcome=rules.outcome_of(call),
@@ -138,31 +132,18 @@ class InMemoryRecording:
             development=True,
         )
 
-    def session_starting(self, call_trace: CallTrace) -> None:
-        """Keep a call from now on."""
+    def handle(self, call_trace: CallTrace, event: CallEvent) -> None:
+        """Take in one event; a call is kept from its first session on."""
         if self._is_over:
             return
-        call_id = call_trace.call.id
-        if call_id in self.calls:
-            self.calls[call_id].is_open = True
-        else:
-            self.calls[call_id] = CallInMemory(call_trace, content=self._content)
-
-    def handle(self, call: Call, event: CallEvent) -> None:
-        """Take in one event."""
-        recorded = self.calls.get(call.id)
-        if recorded is not None and recorded.summary is None and not self._is_over:
+        recorded = self.calls.get(call_trace.call.id)
+        if recorded is None:
+            if not isinstance(event, SessionStarted):
+                return
+            recorded = CallInMemory(call_trace, content=self._content)
+            self.calls[call_trace.call.id] = recorded
+        if recorded.summary is None:
             recorded.handle(event)
-
-    def usage_of(self, call: Call) -> Mapping[str, float]:
-        """Return what a call has used so far."""
-        recorded = self.calls.get(call.id)
-        return {} if recorded is None else recorded.usage()
-
-    def session_closed(self, call: Call) -> None:
-        """Let a call be looked at."""
-        if call.id in self.calls and not self._is_over:
-            self.calls[call.id].is_open = False
 
     def close(self) -> None:
         """Make what is there final; record nothing any more."""

@@ -17,9 +17,10 @@ from opentelemetry.trace import Span
 from opentelemetry.util.types import AttributeValue
 
 from .. import semconv
+from ..call.application_events import Converted
 from ..call.call import Call
 from ..call.declarations import Declarations
-from ..call.events import CallEvent, Converted
+from ..call.events import CallEvent
 from ..call.outcome import OutcomeRules
 
 _REQUEST_METRICS = (
@@ -37,7 +38,7 @@ class CallTrace:
 
     Attributes:
         call: What is known of the call.
-        emit: Records what happened in it.
+        sink: Takes in what happened in it. Default: the call alone does.
         rules: How its outcome is found, and what was declared.
         development: Whether wrong words of the application are refused loudly.
         root: The job's root span, once started.
@@ -46,7 +47,7 @@ class CallTrace:
     """
 
     call: Call
-    emit: Callable[[CallEvent], None] = lambda event: None
+    sink: Callable[[CallEvent], None] | None = None
     rules: OutcomeRules = field(default_factory=OutcomeRules)
     development: bool = False
     root: Span | None = None
@@ -80,6 +81,10 @@ class CallTrace:
             attributes[f"{semconv.LABEL_PREFIX}{name}"] = value
         return attributes
 
+    def emit(self, event: CallEvent) -> None:
+        """Say what happened in the call."""
+        (self.sink or self.call.apply)(event)
+
     def write(self, attributes: dict[str, AttributeValue]) -> None:
         """Write on the spans that stand for the call as a whole, while they are live."""
         for span in (self.root, self.session):
@@ -88,7 +93,7 @@ class CallTrace:
 
     def convert(self, name: str, value: float = 0.0, currency: str = "") -> None:
         """Note that the call came to a goal that was declared."""
-        first = self.call.annotations.convert(name, value, currency)
+        first = name not in self.call.annotations.conversions
         self.emit(Converted(name, first, value, currency))
 
     def take_request(self, request_id: str) -> Span | None:

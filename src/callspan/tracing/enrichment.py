@@ -12,6 +12,7 @@ from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
 
 from .. import semconv
+from ..call.events import AgentTurnStarted, SpeechStarted, UserTurnEnded, UserTurnStarted
 from ..config.settings import Settings
 from ..diagnostics.guard import contained, guarded
 from . import stt_request, summary_attributes
@@ -71,9 +72,11 @@ class EnrichingSpanProcessor(SpanProcessor):
         if awaited is None or not self.active:
             return
         call_trace, context = awaited
-        if span.name == semconv.SPAN_USER_TURN and self._settings.has("stt_request"):
-            with guarded("making stt_request"):
-                self._stt_request.emit(call_trace.call, span, context)
+        if span.name == semconv.SPAN_USER_TURN:
+            if self._settings.has("stt_request"):
+                with guarded("making stt_request"):
+                    self._stt_request.emit(call_trace.call, span, context)
+            call_trace.emit(UserTurnEnded())
         elif span.name == semconv.SPAN_JOB_SHUTDOWN and self._settings.has("attributes"):
             with guarded("summing up the call"):
                 # LiveKit ends the root right after this span: the last moment it can be written
@@ -104,11 +107,11 @@ def _keep_live(call_trace: CallTrace, span: Span) -> None:
     elif span.name in _REQUESTS:
         call_trace.requests[span.get_span_context().span_id] = span
     elif span.name == semconv.SPAN_USER_TURN:
-        call_trace.call.user_turn_begins()
+        call_trace.emit(UserTurnStarted())
     elif span.name == semconv.SPAN_USER_SPEAKING:
-        call_trace.call.spoken_to = True
+        call_trace.emit(SpeechStarted(semconv.SPEAKER_USER))
     elif span.name == semconv.SPAN_AGENT_TURN:
-        call_trace.call.agent_turn_begins()
+        call_trace.emit(AgentTurnStarted())
 
 
 def _turn_index(

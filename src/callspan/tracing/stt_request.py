@@ -42,7 +42,7 @@ class SttRequest:
         """
         if user_turn.start_time is None:
             return
-        finals, audio_s, dollars = call.take_speech(since=user_turn.start_time / 1e9)
+        finals, audio_s, dollars = call.speech(since=user_turn.start_time / 1e9)
         if not finals:
             return
         turn = user_turn.attributes or {}

@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import Span
 from opentelemetry.util.types import AttributeValue
@@ -16,13 +14,13 @@ from ..call.call import Call
 from .call_trace import CallTrace
 
 
-def write_session(call_trace: CallTrace, usage: Mapping[str, float]) -> None:
+def write_session(call_trace: CallTrace) -> None:
     """Write on ``agent_session`` what is known when LiveKit closes it, and on the root its usage.
 
     Args:
         call_trace: The call.
-        usage: What models and services took, by attribute name.
     """
+    usage = call_trace.call.usage.fields()
     if call_trace.session is not None:
         call_trace.session.set_attributes({**_numbers(call_trace.call), **usage})
     if call_trace.root is not None:

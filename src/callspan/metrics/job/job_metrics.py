@@ -7,11 +7,20 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Protocol
 
 from ... import semconv
 from ...call.call import Call
-from ...call.events import FLUSH_IMMEDIATELY, CallEvent, JobEnded, SessionEnded, SessionStarted
+from ...call.events import (
+    FLUSH_IMMEDIATELY,
+    CallEnded,
+    CallEvent,
+    CallStarted,
+    JobEnded,
+    JobStarted,
+    ToolsDeclared,
+)
 from ...call.outcome import OutcomeRules
 from ..recorder import Recorder
 from ..wire.rows import Row, own_row
@@ -50,52 +59,47 @@ class JobMetrics:
         channel: The end of a channel to the worker.
         counted_kinds: The kinds of calls that count.
         rules: How a call's outcome is found, and what was declared.
+        set_global: Whether a provider of ours may become the global one.
     """
 
     def __init__(
-        self, channel: socket.socket, counted_kinds: frozenset[str], rules: OutcomeRules
+        self,
+        channel: socket.socket,
+        counted_kinds: frozenset[str],
+        rules: OutcomeRules,
+        *,
+        set_global: bool,
     ) -> None:
         # of our own: neither the user's exporters nor LiveKit Cloud see our numbers a second time
         self._tally = DeltaAccumulator()
         self._counted_kinds = counted_kinds
         self._recorder = Recorder(self._tally, counted_kinds=counted_kinds, rules=rules)
         self._relay = Relay(channel, [self._tally])
+        self._set_global = set_global
         self._deliveries: Sequence[SpanDelivery] = ()
-
-    def job_started(self, call: Call) -> None:
-        """Have the job counted as crashed if this process ends before it does."""
-        self._open(call, [own_row(semconv.M_JOBS, self._labels(call, status=semconv.JOB_CRASHED))])
-
-    def session_started(self, call: Call) -> None:
-        """Count the call from now on: it has reached a session."""
-        rows = [own_row(semconv.M_JOBS, self._labels(call, status=semconv.JOB_CRASHED))]
-        rows.append(
-            own_row(semconv.M_SESSIONS, self._labels(call, outcome=semconv.OUTCOME_CRASHED))
-        )
-        self._open(call, rows)
-        self._recorder.record(call, SessionStarted())
 
     def record(self, call: Call, event: CallEvent) -> None:
         """Record what happened in a call, in the context it happened in."""
-        self._recorder.record(call, event)
+        if isinstance(event, JobEnded):
+            # in one frame with the call's close: a kill counts it once
+            self._relay.call_closed(call.id, partial(self._record_end, call, event))
+            return
+        if isinstance(event, JobStarted | CallStarted):
+            self._open(call, has_session=isinstance(event, CallStarted))
+        elif isinstance(event, ToolsDeclared):
+            # an agent has begun: LiveKit Cloud sets its provider when a session starts
+            self.attach_native()
+        if not self._recorder.record(call, event):
+            return
         if isinstance(event, FLUSH_IMMEDIATELY):
             self._relay.send_now()
         else:
             self._relay.send_soon()
 
-    def usage_of(self, call: Call) -> dict[str, float]:
-        """Return what a call has used so far, as entries of its summary."""
-        usage = self._recorder.usage(call)
-        return {} if usage is None else usage.fields()
-
-    def job_ended(self, call: Call) -> None:
-        """Record what the call came to, in one frame with its close: a kill counts it once."""
-
-        def record() -> None:
-            self._recorder.record(call, SessionEnded())
-            self._recorder.record(call, JobEnded())
-
-        self._relay.call_closed(call.id, record)
+    def _record_end(self, call: Call, event: JobEnded) -> None:
+        if call.started_at is not None:
+            self._recorder.record(call, CallEnded())
+        self._recorder.record(call, event)
 
     def watch(self, deliveries: Sequence[SpanDelivery]) -> None:
         """Count what becomes of the spans that this process sends itself.
@@ -150,17 +154,25 @@ class JobMetrics:
         self._relay.end(self._count_the_rest)
         self._relay.close(timeout_s, others=others)
 
-    def attach_native(self, *, set_global: bool) -> None:
+    def attach_native(self) -> None:
         """Relay what LiveKit and others record on the global provider, once there is one."""
-        native.attach(self._relay, set_global=set_global)
+        native.attach(self._relay, set_global=self._set_global)
 
     def _spans_dropped(self, count: int, reason: str) -> None:
         if count:
             labels = (semconv.SIGNAL_TRACES, reason)
             self._tally.record(semconv.M_TELEMETRY_DROPPED, count, labels)
 
-    def _open(self, call: Call, rows: list[Row]) -> None:
-        self._relay.call_opened(call.id, rows if call.kind in self._counted_kinds else [])
+    def _open(self, call: Call, *, has_session: bool) -> None:
+        """Have the call counted as crashed if this process ends before it does."""
+        rows = []
+        if call.kind in self._counted_kinds:
+            labels = self._labels(call, status=semconv.JOB_CRASHED)
+            rows.append(own_row(semconv.M_JOBS, labels))
+            if has_session:
+                labels = self._labels(call, outcome=semconv.OUTCOME_CRASHED)
+                rows.append(own_row(semconv.M_SESSIONS, labels))
+        self._relay.call_opened(call.id, rows)
 
     def _labels(self, call: Call, **labels: str) -> dict[str, str]:
         return {semconv.L_AGENT: call.agent_name, **labels}

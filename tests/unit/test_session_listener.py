@@ -7,28 +7,37 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from livekit.agents import APITimeoutError, function_tool
+from livekit.agents.language import LanguageCode
 from livekit.agents.llm import AgentHandoff, ChatMessage, FunctionCall, FunctionCallOutput, LLMError
 from livekit.agents.metrics import EOUMetrics
+from livekit.agents.stt import SpeechData, SpeechEvent, SpeechEventType
 from livekit.agents.voice import events as lk
 from livekit.rtc import EventEmitter
+from opentelemetry.trace import Span
 
 from callspan.call.call import Call
 from callspan.call.events import (
     CallEvent,
     ErrorRaised,
+    FinalTranscript,
     FirstResponse,
     HandedOff,
+    Interrupted,
+    SessionClosed,
+    SessionStarted,
     SpeechEnded,
+    SpeechStarted,
     ToolFinished,
     ToolsDeclared,
     TurnAnswered,
 )
 from callspan.livekit import clock
-from callspan.livekit.session_listener import CallEvents
+from callspan.livekit.observer import Observer
+from callspan.livekit.session_listener import SessionListener
 
 
 class Session(EventEmitter[str]):
@@ -39,6 +48,7 @@ class Session(EventEmitter[str]):
         self.clocks = clocks
         self.output = SimpleNamespace(audio=object(), audio_enabled=True)
         self._activity: Any = None
+        self.current_speech: Any = None
         self._early_assistant_metrics: Any = None
 
     def agent(self, old: str, new: str, at: float) -> None:
@@ -62,11 +72,37 @@ class Session(EventEmitter[str]):
 
 
 class Sink:
+    """Takes in what happens in a call, as the runtime does.
+
+    Attributes:
+        events: What happened while the session was open.
+        starts: Its starts.
+        closes: Its closes.
+    """
+
     def __init__(self) -> None:
         self.events: list[CallEvent] = []
+        self.starts: list[SessionStarted] = []
+        self.closes: list[SessionClosed] = []
 
     def call_event(self, call: Call, event: CallEvent) -> None:
-        self.events.append(event)
+        call.apply(event)
+        if isinstance(event, SessionStarted):
+            self.starts.append(event)
+        elif isinstance(event, SessionClosed):
+            self.closes.append(event)
+        else:
+            self.events.append(event)
+
+    def interrupted(self, span: Span | None, kind: str, at_ns: int | None) -> None:
+        self.events.append(Interrupted(kind))
+
+
+def follow(session: Session, sink: Sink) -> SessionListener:
+    """Follow a session that starts at the instant that its clocks show."""
+    followed = SessionListener(session, Call("job"), cast("Observer", sink))
+    followed.start("front-desk")
+    return followed
 
 
 @dataclass
@@ -106,10 +142,8 @@ def sink() -> Sink:
 
 
 @pytest.fixture
-def followed(session: Session, sink: Sink) -> CallEvents:
-    followed = CallEvents(sink)
-    followed.listen(session, Call("job", opened_instant=100.0))
-    return followed
+def followed(session: Session, sink: Sink) -> SessionListener:
+    return follow(session, sink)
 
 
 @pytest.mark.usefixtures("followed")
@@ -123,11 +157,16 @@ def test_who_speaks(session: Session, sink: Sink) -> None:
     session.clocks.show(107.0)
     session.emit("close", lk.CloseEvent(reason=lk.CloseReason.USER_INITIATED, created_at=107.0))
     assert sink.events == [
+        SpeechStarted("agent"),
         FirstResponse(1.5),
         SpeechEnded("agent", 2.0),
         SpeechEnded("user", 1.0),
+        SpeechStarted("agent"),
         SpeechEnded("agent", 1.0),
     ]
+    [started], [closed] = sink.starts, sink.closes
+    assert (started.instant, started.agent_name) == (100.0, "front-desk")
+    assert (closed.instant, closed.reason, closed.failed) == (107.0, "user_initiated", False)
 
 
 @pytest.mark.usefixtures("followed")
@@ -136,7 +175,7 @@ def test_a_chat_has_no_speech(session: Session, sink: Sink) -> None:
     session.output.audio = None
     session.agent("thinking", "speaking", 101.5)
     session.agent("speaking", "listening", 103.5)
-    assert sink.events == []
+    assert sink.events == [SpeechStarted("agent")]
 
 
 @pytest.mark.usefixtures("followed")
@@ -223,7 +262,7 @@ def test_a_tool_that_ran(session: Session, sink: Sink, theirs: Any, ours: str) -
 def test_a_tool_that_was_refused(
     session: Session,
     sink: Sink,
-    followed: CallEvents,
+    followed: SessionListener,
     name: str,
     is_error: bool,
     expected: ToolFinished,
@@ -237,14 +276,47 @@ def test_a_tool_that_was_refused(
         kwargs["tool_execution_completed_cb"](SimpleNamespace(fnc_call=call, fnc_call_out=output))
 
     kwargs = {
-        "session": session,
         "tool_ctx": SimpleNamespace(function_tools={"book": object()}),
         "tool_execution_started_cb": heard.append,
         "tool_execution_completed_cb": heard.append,
     }
-    followed._on_tools(perform_tool_executions, None, (), kwargs)
+    perform_tool_executions(**followed.watching_tools(kwargs))
     assert sink.events == [expected]
     assert len(heard) == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "transcripts"),
+    [
+        (SpeechEventType.FINAL_TRANSCRIPT, "Hello.", [FinalTranscript(104.5, "Hello.")]),
+        (SpeechEventType.FINAL_TRANSCRIPT, "", []),
+        (SpeechEventType.INTERIM_TRANSCRIPT, "Hel", []),
+    ],
+)
+def test_final_transcripts(
+    sink: Sink,
+    followed: SessionListener,
+    kind: SpeechEventType,
+    text: str,
+    transcripts: list[FinalTranscript],
+) -> None:
+    """Those that say something, with when the recogniser gave them."""
+    data = SpeechData(language=LanguageCode("en"), text=text)
+    event = SpeechEvent(type=kind, alternatives=[data])
+    event.created_at = 104.5
+    followed.recognised(event)
+    followed.recognised(SpeechEvent(type=kind, alternatives=[]))
+    assert sink.events == transcripts
+
+
+@pytest.mark.usefixtures("followed")
+def test_an_interruption_that_was_none(session: Session, sink: Sink) -> None:
+    """Whether or not a speech is still there."""
+    event = lk.AgentFalseInterruptionEvent(resumed=True)
+    for speech in (None, SimpleNamespace(_agent_turn_span=None)):
+        session.current_speech = speech
+        session.emit("agent_false_interruption", event)
+    assert sink.events == [Interrupted("false")] * 2
 
 
 @pytest.mark.usefixtures("followed")
@@ -260,10 +332,10 @@ def test_an_error(session: Session, sink: Sink) -> None:
 
 def test_a_session_that_starts_again_is_followed_once(session: Session, sink: Sink) -> None:
     """What was listened to before its close is not heard twice."""
-    followed = CallEvents(sink)
-    followed.listen(session, Call("job"))
+    first = follow(session, sink)
     session.emit("close", lk.CloseEvent(reason=lk.CloseReason.USER_INITIATED))
-    followed.listen(session, Call("job"))
+    assert first.is_closed
+    assert not follow(session, sink).is_closed
     session.user("listening", "speaking", 104.0)
     session.user("speaking", "listening", 105.0)
     assert sink.events == [SpeechEnded("user", 1.0)]
@@ -273,7 +345,7 @@ def test_a_session_that_starts_again_is_followed_once(session: Session, sink: Si
 def test_a_clock_that_is_set_changes_no_duration(sink: Sink, clocks: Clocks, step_s: float) -> None:
     """In the midst of a greeting, of what the user says, and of a tool: the time of day jumps."""
     session = Session(clocks)
-    CallEvents(sink).listen(session, Call("job", opened_instant=100.0))
+    follow(session, sink)
     tool = FunctionCall(call_id="1", name="book", arguments="{}")
     ahead_s = 0.0
 
@@ -309,6 +381,7 @@ def test_a_clock_that_is_set_changes_no_duration(sink: Sink, clocks: Clocks, ste
         ),
     )
     assert sink.events == [
+        SpeechStarted("agent"),
         FirstResponse(1.5),
         SpeechEnded("agent", 2.0),
         SpeechEnded("user", 1.0),
