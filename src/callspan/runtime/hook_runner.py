@@ -106,7 +106,9 @@ class CallHooks:
         for task, hook in running.items():
             if not task.done():
                 task.cancel()
-                # one that will not be cancelled would keep the loop, and the job, from ending
+                # one that will not be cancelled would keep the loop, and the job, from ending. The
+                # function is documented, for those who write tasks of their own ("Extending" in
+                # asyncio's pages): it takes a task off all_tasks(), which is what loops wait for
                 asyncio._unregister_task(task)
                 task._log_destroy_pending = False  # type: ignore[attr-defined]
                 self._left_behind.add(id(hook))
