@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import json
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 from weakref import WeakValueDictionary
@@ -13,6 +15,7 @@ from weakref import WeakValueDictionary
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.context import Context
+from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import Span
 from opentelemetry.util.types import AttributeValue
 
@@ -101,10 +104,9 @@ class CallTrace:
         if not request_id:
             return None
         for span_id, span in list(self.requests.items()):
-            known = getattr(span, "attributes", None) or {}
             if not span.is_recording():
                 del self.requests[span_id]
-            elif any(request_id in str(known.get(key, "")) for key in _REQUEST_METRICS):
+            elif request_id in _request_ids(span):
                 return self.requests.pop(span_id)
         return None
 
@@ -135,3 +137,12 @@ class CallTrace:
         # a thread of the application's starts without a context; what LiveKit does for it has a
         # span
         return _of_trace.get(trace.get_current_span(context).get_span_context().trace_id)
+
+
+def _request_ids(span: Span) -> Iterator[str]:
+    """Yield the ids in what LiveKit wrote on a request's span, which is a metrics object's JSON."""
+    attributes = span.attributes if isinstance(span, ReadableSpan) else None
+    for key in _REQUEST_METRICS:
+        if (written := (attributes or {}).get(key)) is not None:
+            with contextlib.suppress(ValueError, TypeError, AttributeError):
+                yield json.loads(str(written)).get("request_id", "")
