@@ -196,4 +196,4 @@ def test_a_long_life_remembers_the_latest_calls_alone(
     costs = langfuse_cost.ObservationCosts()
     for number in range(5):
         costs.of_root({"session.id": f"AJ_{number}", COST: 0.01})
-    assert list(costs._said) == ["AJ_3", "AJ_4"]
+    assert list(costs._attributed) == ["AJ_3", "AJ_4"]

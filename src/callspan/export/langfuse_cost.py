@@ -29,8 +29,8 @@ class ObservationCosts:
     """
 
     def __init__(self) -> None:
-        # what the observations of a call have said so far, by its id; None when its root said all
-        self._said: OrderedDict[str, float | None] = OrderedDict()
+        # what observations of a call were given so far, by its id; None when its root had the rest
+        self._attributed: OrderedDict[str, float | None] = OrderedDict()
 
     def of_root(self, attributes: Mapping[str, Any]) -> dict[str, float]:
         """Return what a call cost beside what its other observations said.
@@ -45,7 +45,7 @@ class ObservationCosts:
         total = _dollars(attributes)
         if total is None:
             return {}
-        rest = round(total - (self._said.get(call) or 0.0), _DECIMALS)
+        rest = round(total - (self._attributed.get(call) or 0.0), _DECIMALS)
         self._note(call, None)
         return {semconv.COST_OTHER: rest, semconv.USAGE_TOTAL: rest} if rest > 0 else {}
 
@@ -62,24 +62,24 @@ class ObservationCosts:
         call = str(attributes.get(semconv.SESSION_ID, ""))
         cost = _dollars(attributes)
         if cost is not None:
-            said = self._said.get(call, 0.0)
-            if said is None:
+            attributed = self._attributed.get(call, 0.0)
+            if attributed is None:
                 # it ended after the root, which has said this too
                 return {semconv.USAGE_TOTAL: 0.0}
-            self._note(call, said + cost)
+            self._note(call, attributed + cost)
             return {semconv.USAGE_TOTAL: cost}
         if estimated and call and not attributes.get(semconv.UNPRICED):
             # it has a price, so its cost is the root's to say; or is no part of the call's cost
             return {semconv.USAGE_TOTAL: 0.0}
         return {}
 
-    def _note(self, call: str, said: float | None) -> None:
+    def _note(self, call: str, attributed: float | None) -> None:
         if not call:
             return
-        self._said[call] = said
-        self._said.move_to_end(call)
-        while len(self._said) > _REMEMBERED:
-            self._said.popitem(last=False)
+        self._attributed[call] = attributed
+        self._attributed.move_to_end(call)
+        while len(self._attributed) > _REMEMBERED:
+            self._attributed.popitem(last=False)
 
 
 def _dollars(attributes: Mapping[str, Any]) -> float | None:

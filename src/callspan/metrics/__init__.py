@@ -9,7 +9,7 @@ it, live, at a cost that does not grow with the calls that have passed::
 
     job process                                  worker's main process
     RowReader ──► Relay ══ frames, socketpair ══► Aggregator ──► State ──► StateCollector (scrape)
-                                                                    └────► Push (OTLP, console)
+                                                                    └────► MetricPusher (OTLP …)
 
 In the worker's main process::
 
@@ -19,7 +19,7 @@ In the worker's main process::
     resource = with_instance_id(resource)
     StateCollector(aggregator.state, resource).register()     # in prometheus_client's registry
     endpoint = ScrapeEndpoint()                               # raises EndpointError
-    push = Push(aggregator.state, resource, exporter)         # one for each exporter
+    MetricPusher(aggregator.state, resource, exporter)        # one for each exporter
 
 In a job process; and in the main process too, for the thread executor, the console and the
 worker's own instruments, with ``Relay(aggregator.add_process(), …)``::

@@ -69,7 +69,7 @@ def look(path: Path, answer_timeout_s: float) -> Worker:
     except SystemExit:
         error = "it runs when it is imported, and ends Python"
     except BaseException as raised:  # noqa: BLE001  whatever a module raises is the finding
-        error = _said(raised, path)
+        error = _one_line(raised, path)
     worker = Worker(
         str(path),
         error=error,
@@ -136,7 +136,7 @@ def _texts(objects: list[Any], attribute: str) -> Iterator[str]:
     )
 
 
-def _said(error: BaseException, path: Path) -> str:
+def _one_line(error: BaseException, path: Path) -> str:
     """Return an exception in one line, with the last place in agent.py that it came through."""
     lines = [
         frame.lineno

@@ -71,10 +71,10 @@ class JobMetrics:
         set_global: bool,
     ) -> None:
         # of our own: neither the user's exporters nor LiveKit Cloud see our numbers a second time
-        self._tally = DeltaAccumulator()
+        self._accumulator = DeltaAccumulator()
         self._counted_kinds = counted_kinds
-        self._recorder = Recorder(self._tally, counted_kinds=counted_kinds, rules=rules)
-        self._relay = Relay(channel, [self._tally])
+        self._recorder = Recorder(self._accumulator, counted_kinds=counted_kinds, rules=rules)
+        self._relay = Relay(channel, [self._accumulator])
         self._set_global = set_global
         self._deliveries: Sequence[SpanDelivery] = ()
 
@@ -120,9 +120,9 @@ class JobMetrics:
 
     def _exported(self, destination: str, success: bool, lost: int) -> None:
         """Note how a delivery of spans went; it leaves with the next frame."""
-        self._tally.record(semconv.M_TELEMETRY_UP, int(success), (destination,))
+        self._accumulator.record(semconv.M_TELEMETRY_UP, int(success), (destination,))
         if success:
-            self._tally.record(semconv.M_TELEMETRY_EXPORT_AGE, 0, (destination,))
+            self._accumulator.record(semconv.M_TELEMETRY_EXPORT_AGE, 0, (destination,))
         else:
             self._spans_dropped(lost, semconv.REASON_NOT_DELIVERED)
         self._relay.send_soon()
@@ -161,7 +161,7 @@ class JobMetrics:
     def _spans_dropped(self, count: int, reason: str) -> None:
         if count:
             labels = (semconv.SIGNAL_TRACES, reason)
-            self._tally.record(semconv.M_TELEMETRY_DROPPED, count, labels)
+            self._accumulator.record(semconv.M_TELEMETRY_DROPPED, count, labels)
 
     def _open(self, call: Call, *, has_session: bool) -> None:
         """Have the call counted as crashed if this process ends before it does."""

@@ -4,8 +4,8 @@
 """The job's side: a thread that sends what was recorded to the worker, as it goes.
 
 Nothing is queued but the calls that open and close. While the worker does not read, the thread
-waits in its write, and what is recorded meanwhile adds up where it is recorded, in the tally and
-in the SDK's aggregations: bounded by the number of series, and nothing is lost.
+waits in its write, and what is recorded meanwhile adds up where it is recorded, in the accumulator
+and in the SDK's aggregations: bounded by the number of series, and nothing is lost.
 
 Readers of others are collected on a second thread, since their callbacks may take any time, and
 what they gave is sent a slice at a time: what is our own, and the end of a call, waits for neither.
