@@ -78,6 +78,17 @@ def test_a_request_is_paid_for_on_its_own_span(trace: CallTrace) -> None:
     assert list(trace.requests.values()) == [first]
 
 
+def test_an_id_is_not_looked_for_in_another(trace: CallTrace) -> None:
+    """Nor in the rest of what LiveKit wrote; and what is no JSON has no id."""
+    longer, other, broken = (request_span(trace, request_id) for request_id in ("id-10", "x", "y"))
+    other.set_attribute("lk.llm_metrics", json.dumps({"request_id": "x", "label": "id-1"}))
+    broken.set_attribute("lk.llm_metrics", "{id-1")
+    asked = request_span(trace, "id-1")
+    spend(Pricing(OWN), trace, llm(request_id="id-1"))
+    assert [cost_on(span) for span in (longer, other, broken)] == [None] * 3
+    assert cost_on(asked) == pytest.approx(0.0028)
+
+
 def test_money_does_not_depend_on_spans(trace: CallTrace) -> None:
     """No id, no such span, one that has ended, one that is not sampled: the call pays."""
     prices = Pricing(OWN)
