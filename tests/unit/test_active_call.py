@@ -86,13 +86,20 @@ def test_a_call_starts_with_its_first_session(active: ActiveCall, seen: Seen) ->
     assert active.call.agent_name == "front-desk"
 
 
-def test_a_root_that_was_there_before_has_the_name_of_the_agent(active: ActiveCall) -> None:
+@pytest.mark.parametrize(
+    ("disabled", "written"),
+    [(frozenset(), "front-desk"), (frozenset({"attributes"}), None)],
+)
+def test_a_root_that_was_there_before_has_the_name_of_the_agent(
+    active: ActiveCall, disabled: frozenset[str], written: str | None
+) -> None:
     """LiveKit opens it with the job; who takes the call is known when its session starts."""
+    active._settings = replace(active._settings, disabled_parts=disabled)
     tracer = TracerProvider(shutdown_on_exit=False).get_tracer("livekit-agents")
     active.trace.root = root = tracer.start_span(semconv.SPAN_JOB)
     active.handle(STARTED)
     assert isinstance(root, ReadableSpan)
-    assert (root.attributes or {})[semconv.AGENT_NAME] == "front-desk"
+    assert (root.attributes or {}).get(semconv.AGENT_NAME) == written
 
 
 @pytest.mark.parametrize(

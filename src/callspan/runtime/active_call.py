@@ -106,9 +106,9 @@ class ActiveCall:
         """Do what follows from an event: more of them, and what is written on live spans."""
         match event:
             case SessionStarted() if is_first_session:
-                # LiveKit's root span was there before the agent that gives the call its name
-                if self.trace.root is not None:
-                    self.trace.root.set_attributes(self.trace.attributes())
+                if self._settings.has("attributes"):
+                    # the root was there before the agent that may give the call its name
+                    self.trace.write(self.trace.attributes())
                 self.handle(CallStarted())
             case SessionClosed():
                 self._spend(self._pricing.flat_costs(self.call))
