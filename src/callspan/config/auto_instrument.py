@@ -15,7 +15,7 @@ import socket
 from collections.abc import MutableMapping
 
 from ..diagnostics.log import logger
-from ..package import ORIGINAL_METRICS_EXPORTER
+from ..package import ORIGINAL_METRICS_EXPORTER, SCRAPE_PORT, scrape_address
 
 
 def set_aside(environ: MutableMapping[str, str]) -> None:
@@ -32,14 +32,14 @@ def set_aside(environ: MutableMapping[str, str]) -> None:
         environ["OTEL_METRICS_EXPORTER"] = ",".join(names) or "none"
         logger.warning(
             "the port of OTEL_METRICS_EXPORTER=prometheus cannot be listened on, %s is used for "
-            "this program; set another OTEL_EXPORTER_PROMETHEUS_PORT",
+            "this program; set another %s",
             environ["OTEL_METRICS_EXPORTER"],
+            SCRAPE_PORT,
         )
 
 
 def _can_listen(environ: MutableMapping[str, str]) -> bool:
-    host = environ.get("OTEL_EXPORTER_PROMETHEUS_HOST", "").strip() or "localhost"
-    port = environ.get("OTEL_EXPORTER_PROMETHEUS_PORT", "").strip() or "9464"
+    host, port = scrape_address(environ)
     try:
         socket.create_server((host, int(port))).close()
     except (OSError, ValueError, OverflowError):

@@ -16,13 +16,11 @@ from typing import Final
 import psutil
 
 from ...config.settings import PROMETHEUS
-from ...metrics.worker.endpoint import HOST_VARIABLE, PORT_VARIABLE
 from ...metrics.worker.prometheus import problems_of_multiprocess_mode
+from ...package import DEFAULT_SCRAPE_PORT, SCRAPE_HOST, SCRAPE_PORT, scrape_address
 from . import verdict
 from .verdict import Setup, Verdict, ok, problem, warning
 
-_DEFAULT_HOST: Final = "localhost"
-_DEFAULT_PORT: Final = "9464"
 _LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 _CONTAINER_FILES: Final = ("/.dockerenv", "/run/.containerenv")
 _CGROUPS: Final = ("docker", "kubepods", "containerd", "libpod", "lxc")
@@ -47,25 +45,24 @@ def check(setup: Setup) -> Iterator[Verdict]:
         return
     if directory:
         yield from map(verdict.of, problems_of_multiprocess_mode(directory))
-    host = setup.environ.get(HOST_VARIABLE, "").strip() or _DEFAULT_HOST
-    port = setup.environ.get(PORT_VARIABLE, "").strip() or _DEFAULT_PORT
+    host, port = scrape_address(setup.environ)
     if not port.isdigit() or not 0 < int(port) < 65536:
         yield problem(
-            f"{PORT_VARIABLE}={port}: not a port", f"write a number, for example {_DEFAULT_PORT}"
+            f"{SCRAPE_PORT}={port}: not a port",
+            f"write a number, for example {DEFAULT_SCRAPE_PORT}",
         )
         return
     yield _port(host, int(port))
     if host in _LOOPBACK:
         if setup.in_container:
             yield problem(
-                f"{HOST_VARIABLE}={host}: inside a container that is reached by nobody outside "
-                "of it",
-                f"write {HOST_VARIABLE}=0.0.0.0, and open port {port} to the scraper only",
+                f"{SCRAPE_HOST}={host}: inside a container that is reached by nobody outside of it",
+                f"write {SCRAPE_HOST}=0.0.0.0, and open port {port} to the scraper only",
             )
         else:
             yield warning(
-                f"{HOST_VARIABLE}={host}: a Prometheus on another machine does not reach it",
-                f"if it is on another one, write {HOST_VARIABLE}=0.0.0.0",
+                f"{SCRAPE_HOST}={host}: a Prometheus on another machine does not reach it",
+                f"if it is on another one, write {SCRAPE_HOST}=0.0.0.0",
             )
 
 
@@ -75,8 +72,8 @@ def _port(host: str, port: int) -> Verdict:
         socket.create_server((host, port), family=family).close()
     except socket.gaierror as error:
         return problem(
-            f"{HOST_VARIABLE}={host}: no such address ({error.strerror})",
-            f"write {HOST_VARIABLE}=0.0.0.0, or localhost",
+            f"{SCRAPE_HOST}={host}: no such address ({error.strerror})",
+            f"write {SCRAPE_HOST}=0.0.0.0, or localhost",
         )
     except OSError as error:
         return _taken(host, port, error)
@@ -89,14 +86,14 @@ def _taken(host: str, port: int, error: OSError) -> Verdict:
         return warning(
             f"port {port} on {host} is taken by {who or 'another process'}, which serves the "
             "metrics of a worker with this package",
-            f"nothing, if that is this worker; for one more on this machine set {PORT_VARIABLE} "
+            f"nothing, if that is this worker; for one more on this machine set {SCRAPE_PORT} "
             "to another port",
         )
     by = f" by {who}" if who else ", by whom cannot be seen from here"
     reason = f"is taken{by}" if who or _answers(host, port) else f"cannot be listened on ({error})"
     return problem(
-        f"{PORT_VARIABLE}={port}: the port {reason}; nothing can be scraped",
-        f"end that process, or set another {PORT_VARIABLE}",
+        f"{SCRAPE_PORT}={port}: the port {reason}; nothing can be scraped",
+        f"end that process, or set another {SCRAPE_PORT}",
     )
 
 

@@ -22,12 +22,9 @@ from prometheus_client.metrics_core import Metric as Family
 
 from ...diagnostics.log import LogOnce
 from ...diagnostics.problem import ProblemError
+from ...package import SCRAPE_PORT, scrape_address
 from .prometheus import StateFamily
 
-HOST_VARIABLE: Final = "OTEL_EXPORTER_PROMETHEUS_HOST"
-PORT_VARIABLE: Final = "OTEL_EXPORTER_PROMETHEUS_PORT"
-_DEFAULT_HOST: Final = "localhost"
-_DEFAULT_PORT: Final = "9464"
 MAX_CONNECTIONS: Final = 16
 """Connections that are served at a time; a Prometheus has one."""
 CONNECTION_S: Final = 10.0
@@ -59,9 +56,7 @@ class ScrapeEndpoint:
         *,
         environ: Mapping[str, str] | None = None,
     ) -> None:
-        environ = os.environ if environ is None else environ
-        host = environ.get(HOST_VARIABLE, "").strip() or _DEFAULT_HOST
-        port = environ.get(PORT_VARIABLE, "").strip() or _DEFAULT_PORT
+        host, port = scrape_address(os.environ if environ is None else environ)
         self._server, self._thread = _listen(host, port, registry)
         if hasattr(os, "register_at_fork"):
             # a child would keep the port when its worker is gone
@@ -160,7 +155,7 @@ def _listen(
         server = _Server(family, (str(address[0]), int(port)))
     except (OSError, ValueError, OverflowError) as error:
         raise EndpointError(
-            f"{PORT_VARIABLE}={port}: cannot serve metrics on {host}:{port} ({error}); calls are "
+            f"{SCRAPE_PORT}={port}: cannot serve metrics on {host}:{port} ({error}); calls are "
             "counted and go out by the other routes",
             "free the port or set another one",
         ) from error
