@@ -13,6 +13,7 @@ from ..call.declarations import Conversion, Declarations
 from ..call.outcome import OutcomeRules
 from ..diagnostics.problem import InvalidValueError, Problem
 from ..pricing import price_file
+from .parsers import entries
 
 
 def read(
@@ -68,7 +69,7 @@ def _conversions(
 ) -> dict[str, str]:
     variable = ours.CALLSPAN_CONVERSIONS
     tools = {}
-    for entry in _entries(environ, variable):
+    for entry in entries(environ.get(variable, "")):
         tool, separator, goal = (part.strip() for part in entry.partition("="))
         name, _, outcome = (part.strip() for part in goal.partition(":"))
         try:
@@ -87,7 +88,7 @@ def _conversions(
 
 def _labels(environ: Mapping[str, str], declared: Declarations, problems: list[Problem]) -> None:
     variable = ours.CALLSPAN_LABELS
-    for entry in _entries(environ, variable):
+    for entry in entries(environ.get(variable, "")):
         name, _, values = (part.strip() for part in entry.partition("="))
         try:
             declared.add_label(name, [one.strip() for one in values.split("|") if one.strip()])
@@ -98,15 +99,11 @@ def _labels(environ: Mapping[str, str], declared: Declarations, problems: list[P
 
 def _outcomes(environ: Mapping[str, str], declared: Declarations, problems: list[Problem]) -> None:
     variable = ours.CALLSPAN_OUTCOMES
-    for entry in _entries(environ, variable):
+    for entry in entries(environ.get(variable, "")):
         try:
             declared.add_outcomes([entry])
         except InvalidValueError as error:
             problems.append(error.problem.of(variable, "it is passed over"))
-
-
-def _entries(environ: Mapping[str, str], variable: str) -> list[str]:
-    return [entry.strip() for entry in environ.get(variable, "").split(",") if entry.strip()]
 
 
 def _number(

@@ -15,7 +15,6 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from .. import environment_variables as ours
 from .. import semconv
@@ -23,7 +22,8 @@ from ..call.outcome import OutcomeRules
 from ..call.tail_sampling import TailSamplingRules
 from ..diagnostics.problem import InvalidValueError, Problem
 from ..package import ORIGINAL_METRICS_EXPORTER
-from . import business_variables
+from . import business_variables, otlp
+from .parsers import entries
 
 PROMETHEUS: Final = "prometheus"
 """In OTEL_METRICS_EXPORTER: the worker serves its metrics itself."""
@@ -130,13 +130,9 @@ def resolve(
     problems: list[Problem] = []
     exporters = {}
     protocols = {}
-    for signal in ("TRACES", "METRICS", "LOGS"):
-        exporters[signal] = _exporters(environ, f"OTEL_{signal}_EXPORTER")
-        protocols[signal] = _protocol(environ, signal, problems)
-        unusable = _unusable_endpoint(environ, signal, protocols[signal])
-        if unusable and _without_otlp(exporters[signal]) != exporters[signal]:
-            exporters[signal] = _without_otlp(exporters[signal])
-            problems.append(unusable)
+    for signal in otlp.SIGNALS:
+        protocols[signal] = otlp.protocol(environ, signal, problems)
+        exporters[signal] = otlp.exporters(environ, signal, protocols[signal], problems)
     content, event_content = _content(environ, problems)
     if capture_content is not None:
         content, event_content = capture_content, event_content and capture_content
@@ -150,7 +146,7 @@ def resolve(
     session_report = _session_report(environ, problems)
     named_parts = _disabled_parts(environ, problems)
     counted_kinds = _counted_kinds(environ, problems)
-    problems += _header_problems(environ)
+    problems += otlp.header_problems(environ)
     rules, tool_conversions = business_variables.read(environ, problems)
     return Settings(
         trace_exporters=exporters["TRACES"],
@@ -159,14 +155,7 @@ def resolve(
         traces_protocol=protocols["TRACES"],
         metrics_protocol=protocols["METRICS"],
         logs_protocol=protocols["LOGS"],
-        destination_named=any(
-            environ.get(name, "").strip()
-            for name in (
-                "OTEL_TRACES_EXPORTER",
-                "OTEL_EXPORTER_OTLP_ENDPOINT",
-                "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
-            )
-        ),
+        destination_named=otlp.is_destination_named(environ),
         content=content,
         event_content=event_content,
         session_report=session_report,
@@ -215,54 +204,6 @@ def _environ_at_start() -> frozenset[str] | None:
         return frozenset(psutil.Process().environ())
     except (psutil.Error, OSError):
         return None
-
-
-def _names(value: str) -> list[str]:
-    return [name.strip() for name in value.split(",") if name.strip()]
-
-
-def _exporters(environ: Mapping[str, str], variable: str) -> tuple[str, ...]:
-    names = _names(environ.get(variable, "")) or ["otlp"]
-    return tuple(dict.fromkeys(name for name in names if name != "none"))
-
-
-def endpoint_variable(environ: Mapping[str, str], signal: str) -> tuple[str, str]:
-    """Return the variable that says where a signal goes, and its value (empty: the default).
-
-    Args:
-        environ: The variables.
-        signal: ``TRACES``, ``METRICS`` or ``LOGS``.
-    """
-    for name in (f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"):
-        if value := environ.get(name, "").strip():
-            return name, value
-    return "OTEL_EXPORTER_OTLP_ENDPOINT", ""
-
-
-def without_credentials(url: str) -> str:
-    """Return an address as it may be logged: without user, password, query and fragment."""
-    scheme, separator, rest = url.rpartition("://")
-    # up to the last @: a password that was not percent-encoded can hold anything
-    host_and_path = rest.rpartition("@")[2]
-    return f"{scheme}{separator}{host_and_path.partition('?')[0].partition('#')[0]}"
-
-
-def _protocol(environ: Mapping[str, str], signal: str, problems: list[Problem]) -> str:
-    for name in (f"OTEL_EXPORTER_OTLP_{signal}_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"):
-        value = environ.get(name, "").strip()
-        if value in ("grpc", "http/protobuf"):
-            return value
-        if value:
-            problems.append(
-                Problem(
-                    f"{name}={value}: no such protocol here, http/protobuf is used",
-                    "write http/protobuf or grpc",
-                )
-            )
-            return "http/protobuf"
-    # 4317 is the port registered for OTLP over gRPC; everything else is taken to be HTTP
-    _, endpoint = endpoint_variable(environ, signal)
-    return "grpc" if endpoint.rstrip("/").endswith(":4317") else "http/protobuf"
 
 
 def _content(environ: Mapping[str, str], problems: list[Problem]) -> tuple[bool, bool]:
@@ -317,7 +258,7 @@ def _timeout(environ: Mapping[str, str], variable: str, problems: list[Problem])
 
 def _disabled_parts(environ: Mapping[str, str], problems: list[Problem]) -> frozenset[str]:
     variable = ours.CALLSPAN_DISABLED_PARTS
-    given = frozenset(_names(environ.get(variable, "")))
+    given = frozenset(entries(environ.get(variable, "")))
     if unknown := sorted(given - PARTS):
         problems.append(
             Problem(
@@ -330,7 +271,7 @@ def _disabled_parts(environ: Mapping[str, str], problems: list[Problem]) -> froz
 
 def _counted_kinds(environ: Mapping[str, str], problems: list[Problem]) -> frozenset[str]:
     variable = ours.CALLSPAN_COUNTED_KINDS
-    given = frozenset(_names(environ.get(variable, "")))
+    given = frozenset(entries(environ.get(variable, "")))
     if unknown := sorted(given.difference(semconv.KINDS)):
         problems.append(
             Problem(
@@ -349,47 +290,3 @@ def _keep(environ: Mapping[str, str], problems: list[Problem]) -> TailSamplingRu
     except InvalidValueError as error:
         problems.append(error.problem.of(variable, "all calls are kept"))
         return None
-
-
-def _unusable_endpoint(environ: Mapping[str, str], signal: str, protocol: str) -> Problem | None:
-    """Say what is wrong with the address of a signal; None where nothing is."""
-    name, value = endpoint_variable(environ, signal)
-    shown = without_credentials(value)
-    if not value or (protocol == "grpc" and "://" not in value):
-        return None
-    if not value.startswith(("http://", "https://")):
-        return Problem(
-            f"{name}={shown}: no scheme, nothing can be sent there",
-            f"write http://{shown} or https://{shown}",
-        )
-    try:
-        _ = urlsplit(value).port
-    except ValueError as error:
-        return Problem(
-            f"{name}={shown}: {error}, nothing can be sent there",
-            "write for example http://localhost:4318",
-        )
-    return None
-
-
-def _without_otlp(names: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(name for name in names if not name.startswith("otlp"))
-
-
-def _header_problems(environ: Mapping[str, str]) -> list[Problem]:
-    """Say which entries have no value; nothing of an entry is shown: it may be a credential."""
-    return [
-        Problem(
-            f"{name}: entry {position} is not name=value, it is not sent",
-            "write name=value, comma-separated and percent-encoded, "
-            "e.g. authorization=Basic%20dXNlcjpw",
-        )
-        for name in (
-            "OTEL_EXPORTER_OTLP_HEADERS",
-            "OTEL_EXPORTER_OTLP_TRACES_HEADERS",
-            "OTEL_EXPORTER_OTLP_METRICS_HEADERS",
-            "OTEL_EXPORTER_OTLP_LOGS_HEADERS",
-        )
-        for position, entry in enumerate(environ.get(name, "").split(","), start=1)
-        if entry.strip() and "=" not in entry
-    ]

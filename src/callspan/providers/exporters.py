@@ -13,7 +13,8 @@ from functools import partial
 from importlib.metadata import entry_points
 from typing import Any
 
-from ..config.settings import Settings, endpoint_variable, without_credentials
+from ..config.otlp import endpoint_variable, without_credentials
+from ..config.settings import Settings
 from ..diagnostics.problem import ProblemError
 from . import presets
 from .deadline_session import DeadlineSession

@@ -22,7 +22,7 @@ from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult,
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
-from ..config.settings import without_credentials
+from ..config.otlp import without_credentials
 from ..diagnostics.problem import ProblemError
 from ..version import __version__
 from .deadline_session import DeadlineSession

@@ -35,7 +35,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 
 from ... import semconv
-from ...config.settings import without_credentials
+from ...config.otlp import without_credentials
 from ...version import __version__
 from .verdict import without_secrets
 
