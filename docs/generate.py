@@ -19,7 +19,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Final
 
-from callspan import environment_variables, semconv
+from callspan import semconv
+from callspan.config import env
 from callspan.livekit import metric_fields
 from callspan.livekit.metric_fields import Home
 from callspan.metrics.worker.naming import family_name
@@ -114,12 +115,14 @@ def _places(home: Home, component: str) -> Iterator[str]:
 
 
 def variables_table() -> Iterator[str]:
-    """Our own variables, from ``environment_variables``."""
-    yield "| variable | meaning | default |"
-    yield "|---|---|---|"
-    for constant, text in _docstrings(environment_variables).items():
-        meaning, _, default = text.removesuffix(".").partition(" Default: ")
-        yield f"| `{getattr(environment_variables, constant)}` | {meaning} | {default} |"
+    """Our own variables, from ``config.env``."""
+    yield "| variable | meaning | default | since |"
+    yield "|---|---|---|---|"
+    for variable in env.VARIABLES:
+        default = f"`{variable.default}`" if variable.default else "none"
+        default = variable.default_in_words or default
+        meaning = variable.meaning.replace("|", "\\|")
+        yield f"| `{variable.name}` | {meaning} | {default} | {variable.since} |"
 
 
 def attributes_table() -> Iterator[str]:

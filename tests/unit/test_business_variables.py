@@ -11,8 +11,8 @@ import pytest
 
 from callspan.call.declarations import Conversion
 from callspan.call.outcome import OutcomeRules
-from callspan.config import business_variables
-from callspan.diagnostics.problem import Problem
+from callspan.config import settings
+from callspan.config.settings import Settings
 
 OURS = "CALLSPAN"
 
@@ -27,10 +27,14 @@ def not_a_name(example: str) -> str:
 
 def read(**variables: str) -> tuple[OutcomeRules, dict[str, str], list[str]]:
     """Read variables, named without what is common to them."""
-    problems: list[Problem] = []
-    environ = {f"{OURS}_{name}": value for name, value in variables.items()}
-    rules, tools = business_variables.read(environ, problems)
-    return rules, tools, [str(problem) for problem in problems]
+    resolved = resolve(**variables)
+    problems = [str(problem) for problem in resolved.problems]
+    return resolved.rules, dict(resolved.tool_conversions), problems
+
+
+def resolve(**variables: str) -> Settings:
+    """Resolve variables, named without what is common to them."""
+    return settings.resolve({f"{OURS}_{name}": value for name, value in variables.items()})
 
 
 def test_nothing_set_is_nothing_special() -> None:
@@ -189,29 +193,26 @@ def test_a_value_that_is_not_understood(variable: str, value: str, problem: str)
 
 def test_no_price_file() -> None:
     """Not set is no problem."""
-    problems: list[Problem] = []
-    assert business_variables.read_prices({}, problems) == {}
-    assert problems == []
+    resolved = resolve()
+    assert (resolved.prices, resolved.problems) == ({}, ())
 
 
 def test_a_price_file(tmp_path: Path) -> None:
     """Its content, as it was checked."""
     path = tmp_path / "prices.toml"
     path.write_text('[tts."acme/voice"]\nper_character = 0.00003\n')
-    problems: list[Problem] = []
-    assert business_variables.read_prices({f"{OURS}_PRICES": str(path)}, problems) == {
-        "tts": {"acme/voice": {"per_character": 0.00003}}
-    }
-    assert problems == []
+    resolved = resolve(PRICES=str(path))
+    assert resolved.prices == {"tts": {"acme/voice": {"per_character": 0.00003}}}
+    assert resolved.problems == ()
 
 
 def test_a_price_file_with_a_typo(tmp_path: Path) -> None:
     """None of it is used, since a part of it would be a wrong sum; the packaged prices are."""
     path = tmp_path / "prices.toml"
     path.write_text('[tts."acme/voice"]\nper_charakter = 0.00003\n')
-    problems: list[Problem] = []
-    assert business_variables.read_prices({f"{OURS}_PRICES": str(path)}, problems) == {}
-    assert [str(problem) for problem in problems] == [
+    resolved = resolve(PRICES=str(path))
+    assert resolved.prices == {}
+    assert [str(problem) for problem in resolved.problems] == [
         f"{OURS}_PRICES: {path}: tts.\"acme/voice\": 'per_charakter' is not a price; the packaged "
         "prices are used; did you mean 'per_character'?"
     ]
@@ -220,9 +221,9 @@ def test_a_price_file_with_a_typo(tmp_path: Path) -> None:
 def test_a_price_file_that_is_not_there(tmp_path: Path) -> None:
     """Said with its path."""
     path = tmp_path / "prices.toml"
-    problems: list[Problem] = []
-    assert business_variables.read_prices({f"{OURS}_PRICES": str(path)}, problems) == {}
-    assert [str(problem) for problem in problems] == [
+    resolved = resolve(PRICES=str(path))
+    assert resolved.prices == {}
+    assert [str(problem) for problem in resolved.problems] == [
         f"{OURS}_PRICES: [Errno 2] cannot read the price file: No such file or directory: "
         f"'{path}'; the packaged prices are used"
     ]

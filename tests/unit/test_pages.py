@@ -15,7 +15,7 @@ import callspan
 from callspan import business, environment_variables, semconv
 from callspan.business import declare
 from callspan.call.declarations import Declarations
-from callspan.config.settings import PARTS
+from callspan.config.parsers import PARTS
 from callspan.pricing import price_file
 from callspan.semconv import spans, usage
 from kit.docs import ROOT, anchors_of, broken_links, generate, pages

@@ -13,7 +13,7 @@ from opentelemetry.trace import TracerProvider
 
 from ..environment_variables import OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT
 from ..pricing import price_file
-from .settings import PARTS
+from .parsers import PARTS
 
 
 @dataclass(slots=True)
@@ -68,9 +68,9 @@ class Options:
                 f"disabled_parts={disabled_parts!r}: not a list of names; pass [{disabled_parts!r}]"
             )
         parts = frozenset(disabled_parts)
-        if unknown := sorted(parts - PARTS):
+        if unknown := sorted(parts.difference(PARTS)):
             raise ValueError(
-                f"disabled_parts={unknown!r}: no such part; use any of {', '.join(sorted(PARTS))}"
+                f"disabled_parts={unknown!r}: no such part; use any of {', '.join(PARTS)}"
             )
         if prices is not None:
             prices = price_file.checked(prices)

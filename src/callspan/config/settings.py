@@ -14,27 +14,19 @@ import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from .. import environment_variables as ours
 from .. import semconv
 from ..call.outcome import OutcomeRules
 from ..call.tail_sampling import TailSamplingRules
-from ..diagnostics.problem import InvalidValueError, Problem
+from ..diagnostics.problem import Problem
 from ..package import ORIGINAL_METRICS_EXPORTER
-from . import business_variables, otlp
-from .parsers import entries
+from . import env, otlp
 
 PROMETHEUS: Final = "prometheus"
 """In OTEL_METRICS_EXPORTER: the worker serves its metrics itself."""
-PARTS: Final = frozenset({"attributes", "stt_request", "interruptions", "flush", "span_filter"})
-"""What can be left out, one by one."""
 
-_CONTENT_ON_SPANS: Final = frozenset({"SPAN_ONLY", "SPAN_AND_EVENT", "TRUE", "1", "YES", "ON"})
-_CONTENT_IN_EVENTS: Final = frozenset({"EVENT_ONLY", "SPAN_AND_EVENT"})
-_CONTENT_OFF: Final = frozenset({"", "NO_CONTENT", "FALSE", "0", "NO", "OFF"})
-_TRUE: Final = frozenset({"true", "1", "yes", "on"})
-_DEFAULT_TIMEOUT_S: Final = 2.0
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +69,8 @@ class Settings:
     content: bool = False
     event_content: bool = False
     session_report: str = semconv.REPORT_OFF
-    flush_timeout_s: float = _DEFAULT_TIMEOUT_S
-    hook_timeout_s: float = _DEFAULT_TIMEOUT_S
+    flush_timeout_s: float = 2.0
+    hook_timeout_s: float = 2.0
     disabled_parts: frozenset[str] = frozenset()
     counted_kinds: frozenset[str] = frozenset({semconv.KIND_PRODUCTION})
     dispatch_name: str = ""
@@ -128,26 +120,24 @@ def resolve(
     """
     environ = _as_the_user_set_it() if environ is None else environ
     problems: list[Problem] = []
-    exporters = {}
-    protocols = {}
-    for signal in otlp.SIGNALS:
-        protocols[signal] = otlp.protocol(environ, signal, problems)
-        exporters[signal] = otlp.exporters(environ, signal, protocols[signal], problems)
-    content, event_content = _content(environ, problems)
+
+    def read(variable: env.Variable[_T]) -> _T:
+        return variable.read(environ, problems)
+
+    protocols = {signal: otlp.protocol(environ, signal, problems) for signal in otlp.SIGNALS}
+    exporters = {
+        signal: otlp.exporters(environ, signal, protocols[signal], problems)
+        for signal in otlp.SIGNALS
+    }
+    problems += otlp.header_problems(environ)
+    content, event_content = read(env.CONTENT)
     if capture_content is not None:
         content, event_content = capture_content, event_content and capture_content
-    flush_timeout_s, hook_timeout_s = (
-        _timeout(environ, variable, problems)
-        for variable in (
-            ours.CALLSPAN_FLUSH_TIMEOUT,
-            ours.CALLSPAN_HOOK_TIMEOUT,
-        )
-    )
-    session_report = _session_report(environ, problems)
-    named_parts = _disabled_parts(environ, problems)
-    counted_kinds = _counted_kinds(environ, problems)
-    problems += otlp.header_problems(environ)
-    rules, tool_conversions = business_variables.read(environ, problems)
+    declared, tool_conversions = read(env.CONVERSIONS)
+    declared.merge(read(env.LABELS))
+    declared.merge(read(env.OUTCOMES))
+    if default_outcome := read(env.DEFAULT_OUTCOME):
+        declared.add_outcomes([default_outcome])
     return Settings(
         trace_exporters=exporters["TRACES"],
         metric_exporters=exporters["METRICS"],
@@ -158,16 +148,21 @@ def resolve(
         destination_named=otlp.is_destination_named(environ),
         content=content,
         event_content=event_content,
-        session_report=session_report,
-        flush_timeout_s=flush_timeout_s,
-        hook_timeout_s=hook_timeout_s,
-        disabled_parts=disabled_parts | named_parts,
-        counted_kinds=counted_kinds,
+        session_report=read(env.SESSION_REPORT),
+        flush_timeout_s=read(env.FLUSH_TIMEOUT),
+        hook_timeout_s=read(env.HOOK_TIMEOUT),
+        disabled_parts=disabled_parts | read(env.DISABLED_PARTS),
+        counted_kinds=read(env.COUNTED_KINDS),
         provider_in_code=provider_in_code,
-        rules=rules,
+        rules=OutcomeRules(
+            default=default_outcome,
+            heard_at_least=read(env.ABANDONED_HEARD),
+            abandoned_within_s=read(env.ABANDONED_WITHIN),
+            declared=declared,
+        ),
         tool_conversions=tool_conversions,
-        keep=_keep(environ, problems),
-        prices=business_variables.read_prices(environ, problems) if prices is None else prices,
+        keep=read(env.KEEP_CALLS),
+        prices=read(env.PRICES) if prices is None else prices,
         problems=tuple(dict.fromkeys(problems)),
     )
 
@@ -203,90 +198,4 @@ def _environ_at_start() -> frozenset[str] | None:
     try:
         return frozenset(psutil.Process().environ())
     except (psutil.Error, OSError):
-        return None
-
-
-def _content(environ: Mapping[str, str], problems: list[Problem]) -> tuple[bool, bool]:
-    """Return whether content is exported on spans, and in events."""
-    variable = ours.OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT
-    value = environ.get(variable, "").strip()
-    where = (value.upper() in _CONTENT_ON_SPANS, value.upper() in _CONTENT_IN_EVENTS)
-    if not any(where) and value.upper() not in _CONTENT_OFF:
-        problems.append(
-            Problem(
-                f"{variable}={value}: no such value, content stays off",
-                "write NO_CONTENT, SPAN_ONLY, EVENT_ONLY or SPAN_AND_EVENT",
-            )
-        )
-    return where
-
-
-def _session_report(environ: Mapping[str, str], problems: list[Problem]) -> str:
-    variable = ours.CALLSPAN_SESSION_REPORT
-    value = environ.get(variable, "").strip()
-    if value in (semconv.REPORT_SUMMARY, semconv.REPORT_FULL):
-        return value
-    if value not in ("", "off"):
-        problems.append(
-            Problem(
-                f"{variable}={value}: no such report, none is sent", "write summary, full or off"
-            )
-        )
-    return semconv.REPORT_OFF
-
-
-def _timeout(environ: Mapping[str, str], variable: str, problems: list[Problem]) -> float:
-    value = environ.get(variable, "").strip()
-    if not value:
-        return _DEFAULT_TIMEOUT_S
-    try:
-        seconds = float(value)
-    except ValueError:
-        seconds = -1.0
-    # LiveKit kills a job that is not gone 10 s after it said that it shuts down
-    if not 0 < seconds <= 8:
-        problems.append(
-            Problem(
-                f"{variable}={value}: not a number of seconds above 0 and up to 8, "
-                f"{_DEFAULT_TIMEOUT_S:g} is used",
-                "write for example 2",
-            )
-        )
-        return _DEFAULT_TIMEOUT_S
-    return seconds
-
-
-def _disabled_parts(environ: Mapping[str, str], problems: list[Problem]) -> frozenset[str]:
-    variable = ours.CALLSPAN_DISABLED_PARTS
-    given = frozenset(entries(environ.get(variable, "")))
-    if unknown := sorted(given - PARTS):
-        problems.append(
-            Problem(
-                f"{variable}={','.join(unknown)}: no such part, it is passed over",
-                f"use any of {', '.join(sorted(PARTS))}",
-            )
-        )
-    return given & PARTS
-
-
-def _counted_kinds(environ: Mapping[str, str], problems: list[Problem]) -> frozenset[str]:
-    variable = ours.CALLSPAN_COUNTED_KINDS
-    given = frozenset(entries(environ.get(variable, "")))
-    if unknown := sorted(given.difference(semconv.KINDS)):
-        problems.append(
-            Problem(
-                f"{variable}={','.join(unknown)}: no such kind of call, it is passed over",
-                f"use any of {', '.join(semconv.KINDS)}",
-            )
-        )
-    return given.intersection(semconv.KINDS) or frozenset({semconv.KIND_PRODUCTION})
-
-
-def _keep(environ: Mapping[str, str], problems: list[Problem]) -> TailSamplingRules | None:
-    variable = ours.CALLSPAN_KEEP_CALLS
-    value = environ.get(variable, "").strip()
-    try:
-        return TailSamplingRules.parse(value) if value else None
-    except InvalidValueError as error:
-        problems.append(error.problem.of(variable, "all calls are kept"))
         return None
