@@ -59,8 +59,8 @@ def instrument(
             set when a process is ready for its job, else one made from the ``OTEL_*`` variables.
         capture_content: Whether spans carry what was said, prompted, and passed through tools.
             Default: as ``OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT`` says, else no.
-        disabled_parts: Parts to leave out: ``attributes``, ``stt_request``, ``interruptions``,
-            ``flush``. Default: none.
+        disabled_parts: Parts to leave out: ``attributes``, ``flush``, ``interruptions``,
+            ``span_filter``, ``stt_request``. Default: none.
         prices: Your own prices, as a price file has them; they go before the packaged ones.
             Default: the file that ``CALLSPAN_PRICES`` names, if any.
 

@@ -43,7 +43,7 @@ class LiveKitAgentsInstrumentor(BaseInstrumentor):
       set, else one made from the standard variables.
     - ``capture_content``: whether spans carry what was said. Default: as
       ``OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT`` says, else no.
-    - ``disabled_parts``: names of parts to leave out (see ``environment_variables``).
+    - ``disabled_parts``: names of parts to leave out, as for ``callspan.instrument()``.
 
     ``uninstrument()`` puts back every object that was replaced.
     """

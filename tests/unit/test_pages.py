@@ -97,6 +97,12 @@ def test_every_part_that_can_be_left_out_is_explained() -> None:
     assert sorted(rows) == sorted(f"`{part}`" for part in PARTS)
 
 
+def test_every_part_is_named_by_instrument() -> None:
+    """An editor shows this, and no page."""
+    section = re.search(r"disabled_parts: (.*?) Default:", callspan.instrument.__doc__, re.DOTALL)
+    assert re.findall(r"``(\w+)``", section[1]) == list(PARTS)
+
+
 def test_every_argument_is_explained() -> None:
     """And no other."""
     (block,) = re.findall(r"^instrument\(\n(.*?)^\)", DOCS["configuration.md"], re.DOTALL | re.M)
