@@ -119,6 +119,30 @@ def test_variables(environ: dict[str, str], verdict: Verdict) -> None:
     assert list(variables.check(setup_of({**_NAMED, **environ}))) == [verdict]
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("CALLSPAN_FLUSH_TIMOUT", "CALLSPAN_FLUSH_TIMEOUT"),
+        ("CALLSPAN_CONVERSION", "CALLSPAN_CONVERSIONS"),
+        ("CALLSPAN_ABANDONED", "CALLSPAN_ABANDONED_HEARD"),
+    ],
+)
+def test_a_variable_that_is_misspelt(name: str, meant: str) -> None:
+    """Nothing reads it, so nothing else can say that it has no effect."""
+    assert list(variables.check(setup_of({**_NAMED, name: "5"}))) == [
+        warning(f"{name}: no such variable, it is not read", f"did you mean {meant}?")
+    ]
+
+
+@pytest.mark.parametrize(
+    "name", ["CALLSPAN_PORT", "CALLSPAN_SERVICE_HOST", "CALLSPAN_SERVICE_PORT", "PRICE"]
+)
+def test_a_variable_that_is_not_ours(name: str) -> None:
+    """Kubernetes writes such names into each pod where a Service is called callspan."""
+    setup = setup_of({**_NAMED, name: "10.0.0.1"})
+    assert list(variables.check(setup)) == [ok("all are understood, and nothing is switched off")]
+
+
 def test_a_service_name_among_the_resource_attributes() -> None:
     setup = setup_of({"OTEL_RESOURCE_ATTRIBUTES": "service.name=receptionist"})
     assert list(variables.check(setup)) == [ok("all are understood, and nothing is switched off")]

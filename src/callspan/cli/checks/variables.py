@@ -1,24 +1,27 @@
 # Copyright The Callspan Authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""The variables: what could not be understood, and what turns telemetry off."""
+"""The variables: what could not be understood, what is not read, what turns telemetry off."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from difflib import get_close_matches
 from typing import Final
 
+from ...config import env
 from ...config.switches import is_disabled
 from . import verdict
 from .verdict import Setup, Verdict, ok, problem, warning
 
 _OFF: Final = ("always_off", "parentbased_always_off")
 _RATIO: Final = ("traceidratio", "parentbased_traceidratio")
+_PREFIX: Final = "CALLSPAN_"
 
 
 def check(setup: Setup) -> Iterator[Verdict]:
     """Look at what the variables say apart from destinations."""
-    reported = [*_switches(setup), *_sampler(setup), *_resource(setup)]
+    reported = [*_switches(setup), *_sampler(setup), *_resource(setup), *_misspelt(setup)]
     reported += map(verdict.of, setup.settings.problems)
     yield from reported or [ok("all are understood, and nothing is switched off")]
 
@@ -73,3 +76,17 @@ def _resource(setup: Setup) -> Iterator[Verdict]:
             "OTEL_SERVICE_NAME is not set: backends show this worker as unknown_service",
             "write for example OTEL_SERVICE_NAME=dental-receptionist",
         )
+
+
+def _misspelt(setup: Setup) -> Iterator[Verdict]:
+    """Name variables that nothing reads, where it can be told which one was meant.
+
+    Others are left alone: for a Service called callspan, Kubernetes sets CALLSPAN_PORT in each pod.
+    """
+    known = {variable.name.removeprefix(_PREFIX): variable.name for variable in env.VARIABLES}
+    for name in sorted(setup.environ.keys() - known.values()):
+        if name.startswith(_PREFIX):
+            for close in get_close_matches(name.removeprefix(_PREFIX), known, n=1, cutoff=0.7):
+                yield warning(
+                    f"{name}: no such variable, it is not read", f"did you mean {known[close]}?"
+                )
