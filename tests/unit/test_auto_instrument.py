@@ -53,9 +53,24 @@ def test_other_exporters_are_left_alone(exporters: str, taken: str) -> None:
     assert environ == before
 
 
-def test_a_free_port_is_left_alone() -> None:
+@pytest.mark.parametrize("host", ["", "127.0.0.1", "::1"])
+def test_a_free_port_is_left_alone(host: str) -> None:
     """Nothing is set aside that can be served."""
-    environ = {"OTEL_METRICS_EXPORTER": "prometheus", "OTEL_EXPORTER_PROMETHEUS_PORT": "0"}
+    if host == "::1" and not _has_ipv6():
+        pytest.skip("this machine has no IPv6")
+    environ = {
+        "OTEL_METRICS_EXPORTER": "prometheus",
+        "OTEL_EXPORTER_PROMETHEUS_HOST": host,
+        "OTEL_EXPORTER_PROMETHEUS_PORT": "0",
+    }
     before = dict(environ)
     set_aside(environ)
     assert environ == before
+
+
+def _has_ipv6() -> bool:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        return False
+    return True

@@ -41,7 +41,8 @@ def set_aside(environ: MutableMapping[str, str]) -> None:
 def _can_listen(environ: MutableMapping[str, str]) -> bool:
     host, port = scrape_address(environ)
     try:
-        socket.create_server((host, int(port))).close()
+        family = socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)[0][0]
+        socket.create_server((host, int(port)), family=family).close()
     except (OSError, ValueError, OverflowError):
         return False
     return True
