@@ -35,7 +35,7 @@ def test_a_scrape_whose_port_is_taken_is_set_aside(exporters: str, left: str, ta
     assert environ[ORIGINAL_METRICS_EXPORTER] == exporters
 
 
-@pytest.mark.parametrize("exporters", ["langfuse", "prometheus,langfuse"])
+@pytest.mark.parametrize("exporters", ["langfuse", "prometheus,langfuse", "waterfall"])
 def test_an_exporter_of_metrics_that_does_not_exist_is_set_aside(exporters: str) -> None:
     """The command would load no instrumentation; the worker says what to write."""
     environ = {"OTEL_METRICS_EXPORTER": exporters, "OTEL_EXPORTER_PROMETHEUS_PORT": "0"}

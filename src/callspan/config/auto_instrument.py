@@ -13,16 +13,21 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import MutableMapping
+from importlib.metadata import entry_points
+from typing import Final
 
 from ..diagnostics.log import logger
 from ..package import ORIGINAL_METRICS_EXPORTER, SCRAPE_PORT, scrape_address
+
+_USUAL: Final = frozenset({"", "none", "otlp", "prometheus"})
+"""Names that are not looked up among those installed, which takes a while."""
 
 
 def set_aside(environ: MutableMapping[str, str]) -> None:
     """Take out of OTEL_METRICS_EXPORTER what the command's configurator would raise on."""
     value = environ.get("OTEL_METRICS_EXPORTER", "")
     names = [name.strip() for name in value.split(",")]
-    if "langfuse" in names:
+    if any(name not in _USUAL and _is_ours_for_traces_only(name) for name in names):
         # no such exporter of metrics: the worker says what to write, and serves what is left
         environ[ORIGINAL_METRICS_EXPORTER] = value
         environ["OTEL_METRICS_EXPORTER"] = "none"
@@ -36,6 +41,13 @@ def set_aside(environ: MutableMapping[str, str]) -> None:
             environ["OTEL_METRICS_EXPORTER"],
             SCRAPE_PORT,
         )
+
+
+def _is_ours_for_traces_only(name: str) -> bool:
+    traces = entry_points(group="opentelemetry_traces_exporter", name=name)
+    return any(point.module.startswith("callspan.") for point in traces) and not entry_points(
+        group="opentelemetry_metrics_exporter", name=name
+    )
 
 
 def _can_listen(environ: MutableMapping[str, str]) -> bool:
