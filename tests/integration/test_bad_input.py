@@ -16,9 +16,11 @@ import pytest
 from opentelemetry.trace import NoOpTracerProvider
 
 from callspan import LiveKitAgentsInstrumentor, instrument
+from callspan.providers.presets import PRESETS
 from integration.agents.run import Run, assert_whole, run_agent
 
 _SECRET = "hunter2"
+_OTHERS = ("console", "none", "otlp", "otlp_proto_grpc", "otlp_proto_http", "waterfall")
 _QUICK = {"EXECUTOR": "thread", "OTEL_METRICS_EXPORTER": "none", "OTEL_LOGS_EXPORTER": "none"}
 _MISTAKES = {
     "OTEL_EXPORTER_OTLP_ENDPOINT": "{endpoint}",
@@ -61,8 +63,7 @@ def _assert_said_once(run: Run, *parts: str) -> None:
         "CALLSPAN_DISABLED_PARTS=flushh: no such part, it is passed "
         "over; use any of attributes, flush, interruptions, span_filter, stt_request",
         "OTEL_TRACES_EXPORTER=otpl: no exporter of that name is installed, it is left out; use "
-        "any of console, grafana_cloud, langfuse, none, otlp, otlp_proto_grpc, otlp_proto_http, "
-        "waterfall",
+        f"any of {', '.join(sorted([*_OTHERS, *PRESETS]))}",
         "OTEL_EXPORTER_PROMETHEUS_PORT=ninety: cannot serve metrics on localhost:ninety",
     ],
     ids=["protocol", "content", "flush timeout", "part", "exporter", "port"],

@@ -30,6 +30,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 )
 
 from backends.otlp_backend import OtlpBackend
+from callspan.providers.presets import names_for
 from integration.scrape import free_port
 from offline.receiver import OtlpReceiver
 
@@ -379,7 +380,8 @@ def test_langfuse_by_plain_otlp(langfuse: OtlpBackend) -> None:
     status, finding, remedy = report.of("metrics")
     assert status == "warning"
     assert "Langfuse takes no metrics: it answers with success and keeps nothing" in finding
-    assert remedy.startswith("write OTEL_METRICS_EXPORTER=prometheus, grafana_cloud or none")
+    others = ", ".join(names_for("METRICS"))
+    assert remedy.startswith(f"write OTEL_METRICS_EXPORTER=prometheus, {others} or none")
 
 
 def test_grafana_cloud_by_name(gateway: OtlpBackend) -> None:

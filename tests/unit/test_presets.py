@@ -6,8 +6,13 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import importlib
 import os
+import pkgutil
 from collections.abc import Iterator
+from dataclasses import replace
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
@@ -23,7 +28,8 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
 from callspan.config.settings import Settings
 from callspan.providers import exporters, presets
 from callspan.providers.exporters import ExporterError
-from callspan.providers.presets import PresetError
+from callspan.providers.presets import PRESETS, grafana_cloud, langfuse
+from callspan.providers.presets.preset import Preset, PresetError
 from offline.receiver import OtlpReceiver
 
 KEYS = {"LANGFUSE_PUBLIC_KEY": "pk-lf-1", "LANGFUSE_SECRET_KEY": "sk-lf-hush"}
@@ -33,7 +39,8 @@ GRAFANA = {
     "GRAFANA_CLOUD_API_KEY": "glc_hush",
 }
 GATEWAY = "https://otlp-gateway-<zone>.grafana.net/otlp"
-PAGE = (Path(__file__).parents[2] / "docs" / "backends.md").read_text()
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = (DOCS / "backends.md").read_text()
 PLACES = (
     "https://cloud.langfuse.com (EU), https://us.cloud.langfuse.com (US) or the address of your "
     "own server"
@@ -205,8 +212,8 @@ def test_langfuse_takes_no_metrics() -> None:
         exporters.load(target, "METRICS")
     assert str(raised.value) == (
         "OTEL_METRICS_EXPORTER=langfuse: Langfuse takes traces only, none are sent there; write "
-        "OTEL_METRICS_EXPORTER=prometheus to be scraped, otlp for a Collector, grafana_cloud, or "
-        "none"
+        "OTEL_METRICS_EXPORTER=prometheus to be scraped, otlp for a Collector, "
+        f"{', '.join(presets.names_for('METRICS'))}, or none"
     )
 
 
@@ -222,18 +229,78 @@ def test_no_secret_in_what_can_be_printed() -> None:
     )
 
 
-def test_every_variable_is_on_the_page() -> None:
-    """What can be set is what a reader is told to set."""
-    variables = [
-        value
-        for name, value in vars(presets).items()
-        if name.startswith(("LANGFUSE_", "GRAFANA_")) and isinstance(value, str) and value.isupper()
+# --- the registry ------------------------------------------------------------------------------
+
+TRACES_ENTRY_POINTS = "opentelemetry_traces_exporter"
+METRICS_ENTRY_POINTS = "opentelemetry_metrics_exporter"
+
+
+@pytest.fixture(params=PRESETS.values(), ids=lambda preset: preset.name)
+def preset(request: pytest.FixtureRequest) -> Preset:
+    """Each preset in turn."""
+    return request.param
+
+
+def test_every_module_with_a_preset_is_registered() -> None:
+    """In the order of their names, as messages list them."""
+    modules = [
+        importlib.import_module(f"{presets.__name__}.{module.name}")
+        for module in pkgutil.iter_modules(presets.__path__)
     ]
-    assert len(variables) == 7
-    for variable in (*variables, *presets.LANGFUSE_ADDRESSES):
-        assert variable in PAGE
-    for name in presets.NAMES:
-        assert f"export OTEL_TRACES_EXPORTER={name}\n" in PAGE
+    with_preset = [module.PRESET for module in modules if hasattr(module, "PRESET")]
+    assert list(PRESETS.values()) == with_preset
+
+
+def test_what_can_be_set_is_on_the_pages(preset: Preset) -> None:
+    """A section with every variable, and the name wherever names are listed."""
+    assert f"export OTEL_{preset.signals[0]}_EXPORTER={preset.name}\n" in PAGE
+    assert [variable for variable in preset.variables if variable not in PAGE] == []
+    for name in ("configuration.md", "stability.md"):
+        assert f"`{preset.name}`" in (DOCS / name).read_text(), name
+
+
+class _Asked(dict[str, str]):
+    """Variables that are all set, and remembers which it was asked for."""
+
+    def __contains__(self, name: object) -> bool:
+        return True
+
+    def __missing__(self, name: str) -> str:
+        return self.setdefault(name, "1")
+
+    def get(self, name: str, _: object = None) -> str:
+        return self[name]
+
+
+def test_a_preset_reads_no_variable_but_its_own(preset: Preset) -> None:
+    """Least of all those of another destination."""
+    asked = _Asked()
+    with contextlib.suppress(PresetError):
+        preset.target(preset.signals[0], asked)
+    if preset.mapping is not None:
+        preset.mapping(asked)
+    assert asked
+    assert asked.keys() <= set(preset.variables)
+
+
+def test_the_command_finds_it_by_the_signals_it_takes(preset: Preset) -> None:
+    """An entry point for each, of a class of its own; none for a signal that it does not take."""
+    for signal, group in (("TRACES", TRACES_ENTRY_POINTS), ("METRICS", METRICS_ENTRY_POINTS)):
+        classes = [point.load() for point in entry_points(group=group, name=preset.name)]
+        assert [one.preset is preset for one in classes] == [True] * (signal in preset.signals)
+
+
+def test_a_signal_that_it_does_not_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What to write instead is what does take it: no scrape for traces."""
+    gauges = replace(langfuse.PRESET, name="gauges", title="Gauges", signals=("METRICS",))
+    monkeypatch.setitem(PRESETS, "gauges", gauges)
+    with pytest.raises(PresetError) as raised:
+        presets.target_of("gauges", "TRACES", {})
+    assert str(raised.value) == (
+        "OTEL_TRACES_EXPORTER=gauges: Gauges takes metrics only, none are sent there; write "
+        f"OTEL_TRACES_EXPORTER=otlp for a Collector, {', '.join(presets.names_for('TRACES'))}, or "
+        "none"
+    )
 
 
 # --- over the wire -----------------------------------------------------------------------------
@@ -291,10 +358,13 @@ def test_both_signals_arrive_and_nothing_of_another_destination_with_them(
 
 def test_the_commands_exporters_never_raise() -> None:
     """A configurator that raises loads no instrumentation: what is wrong is said by the worker."""
-    spans, metrics = presets.GrafanaCloudSpanExporter(), presets.GrafanaCloudMetricExporter()
+    spans, metrics = (
+        grafana_cloud.GrafanaCloudSpanExporter(),
+        grafana_cloud.GrafanaCloudMetricExporter(),
+    )
     assert spans.export([]) is SpanExportResult.FAILURE
     assert metrics.export(MetricsData([])) is MetricExportResult.FAILURE
-    assert presets.LangfuseSpanExporter().export([]) is SpanExportResult.SUCCESS
+    assert langfuse.LangfuseSpanExporter().export([]) is SpanExportResult.SUCCESS
     spans.shutdown()
     metrics.shutdown()
 
@@ -305,9 +375,9 @@ def test_the_commands_provider_sends_to_grafana_cloud_too(
     """Spans and metrics of other instrumentations, which are on its global providers."""
     assert other_destination
     provider = TracerProvider(shutdown_on_exit=False)
-    provider.add_span_processor(SimpleSpanProcessor(presets.GrafanaCloudSpanExporter()))
+    provider.add_span_processor(SimpleSpanProcessor(grafana_cloud.GrafanaCloudSpanExporter()))
     provider.get_tracer("t").start_span("s").end()
-    reader = PeriodicExportingMetricReader(presets.GrafanaCloudMetricExporter())
+    reader = PeriodicExportingMetricReader(grafana_cloud.GrafanaCloudMetricExporter())
     meters = MeterProvider([reader], shutdown_on_exit=False)
     meters.get_meter("t").create_counter("c").add(1)
     meters.shutdown()

@@ -18,7 +18,8 @@ from ..config.settings import Settings
 from ..diagnostics.problem import ProblemError
 from . import presets
 from .deadline_session import DeadlineSession
-from .presets import PresetError
+from .presets import PRESETS
+from .presets.preset import PresetError
 
 _GRPC_PACKAGE = "opentelemetry-exporter-otlp-proto-grpc"
 _GROUPS = {
@@ -56,7 +57,7 @@ class Destination:
     def __str__(self) -> str:
         if not self.address:
             return self.entry_point
-        name = self.entry_point if self.entry_point in presets.NAMES else "otlp"
+        name = self.entry_point if self.entry_point in PRESETS else "otlp"
         return f"{name}({self.protocol} {self.address})"
 
 
@@ -72,7 +73,7 @@ def destination(
         environ: The variables. Default: those of this process.
     """
     environ = os.environ if environ is None else environ
-    if name in presets.NAMES:
+    if name in PRESETS:
         try:
             target = presets.target_of(name, signal, environ)
         except PresetError:
@@ -109,7 +110,7 @@ def load(target: Destination, signal: str) -> Callable[[], Any]:
         ExporterError: If no exporter of that name is installed, it cannot be imported, or a
             backend's own variables are missing or wrong.
     """
-    if target.entry_point in presets.NAMES:
+    if target.entry_point in PRESETS:
         try:
             return presets.exporter_of(target.entry_point, signal, os.environ)
         except PresetError as error:

@@ -21,8 +21,9 @@ from ..config.settings import Settings
 from ..diagnostics.log import logger
 from ..diagnostics.problem import Problem
 from ..version import __version__
-from . import exporters, presets
+from . import exporters
 from .exporters import ExporterError
+from .presets import PRESETS
 from .tracer_provider import resource_of_process
 
 
@@ -141,7 +142,7 @@ def problems_of(settings: Settings) -> list[Problem]:
 
 def _exporter(name: str, settings: Settings) -> Callable[[], Any]:
     """Return what makes the exporter of a name."""
-    if name in presets.NAMES:
+    if name in PRESETS:
         raise ExporterError(
             f"OTEL_LOGS_EXPORTER={name}: log events are not sent there by that name",
             "write otlp and set OTEL_EXPORTER_OTLP_LOGS_ENDPOINT, or none",

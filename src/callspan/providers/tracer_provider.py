@@ -17,14 +17,14 @@ from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from ..config.settings import Settings
 from ..diagnostics.guard import contained
 from ..diagnostics.problem import Problem
-from ..export import langfuse
 from ..export.content_filter import without_content
 from ..export.delivery import DeliveringSpanProcessor
 from ..export.span_copy import copy_of
 from ..export.span_filter import SpanFilter
 from ..semconv import SERVICE_NAME, TELEMETRY_AUTO_VERSION
 from ..tracing.enrichment import EnrichingSpanProcessor
-from . import exporters, presets
+from . import exporters
+from .presets import PRESETS
 
 
 @dataclass(slots=True)
@@ -194,12 +194,13 @@ def deliver(tracing: Tracing, provider: TracerProvider, settings: Settings) -> N
         except exporters.ExporterError as error:
             tracing.problems.append(error.problem)
         else:
-            filtered = name == presets.LANGFUSE and settings.has("span_filter")
+            preset = PRESETS.get(name)
+            calls_only = preset is not None and preset.calls_only
             delivery = DeliveringSpanProcessor(
                 exporter,
                 str(target),
                 _copy_for(name, settings),
-                SpanFilter() if filtered else None,
+                SpanFilter() if calls_only and settings.has("span_filter") else None,
                 hold=settings.keep is not None,
                 failed=tracing.failed,
             )
@@ -210,12 +211,10 @@ def deliver(tracing: Tracing, provider: TracerProvider, settings: Settings) -> N
 def _copy_for(name: str, settings: Settings) -> Callable[[ReadableSpan], ReadableSpan]:
     """Return what is done to a span on its way to the destination of a name."""
     content = _as_is if settings.content else without_content
-    if name != presets.LANGFUSE:
+    preset = PRESETS.get(name)
+    if preset is None or preset.mapping is None:
         return content
-    mapped = langfuse.mapping(
-        os.environ.get(presets.LANGFUSE_ENVIRONMENT, "").strip(),
-        os.environ.get(presets.LANGFUSE_RELEASE, "").strip(),
-    )
+    mapped = preset.mapping(os.environ)
     return lambda span: mapped(content(span))
 
 

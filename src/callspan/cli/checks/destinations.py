@@ -15,8 +15,10 @@ from urllib.request import getproxies, proxy_bypass
 from opentelemetry.sdk.metrics.export import AggregationTemporality
 
 from ...config.settings import PROMETHEUS
-from ...providers import exporters, presets
+from ...providers import exporters
 from ...providers.exporters import Destination, ExporterError
+from ...providers.presets import PRESETS, grafana_cloud
+from ...providers.presets import langfuse as langfuse_preset
 from . import langfuse, probe, verdict
 from .agent_inspection import Worker
 from .probe_results import OWN_ENDPOINT, backend_of, explain, host_and_port
@@ -36,7 +38,7 @@ def check_traces(setup: Setup) -> Iterator[Verdict]:
     for name in setup.settings.trace_exporters:
         verdict = _checked(name, "TRACES", setup)
         yield verdict
-        if name == presets.LANGFUSE and verdict.status is not Status.PROBLEM:
+        if name == langfuse_preset.NAME and verdict.status is not Status.PROBLEM:
             yield langfuse.check_version(setup)
     if not setup.settings.trace_exporters:
         yield _nowhere("TRACES", "exported", setup)
@@ -117,7 +119,7 @@ def _misaddressed(target: Destination, signal: str) -> Verdict | None:
     """Say what is wrong with an address by the look of it."""
     backend = backend_of(target)
     if target.protocol == "grpc":
-        if backend in presets.NAMES:
+        if backend in PRESETS:
             return problem(
                 f"{target.chosen_by}: gRPC, and {target.address} takes HTTP only",
                 f"write OTEL_EXPORTER_OTLP_{signal}_PROTOCOL=http/protobuf",
@@ -138,7 +140,7 @@ def _misaddressed(target: Destination, signal: str) -> Verdict | None:
             f"{target.address}",
             f"write {target.variable}={target.address[: paths[0].start()]}{wanted}",
         )
-    if backend == presets.LANGFUSE and signal == "METRICS":
+    if backend == langfuse_preset.NAME and signal == "METRICS":
         return warning(
             f"{target}: Langfuse takes no metrics: it answers with success and keeps nothing",
             "write OTEL_METRICS_EXPORTER=prometheus, grafana_cloud or none, or name another place "
@@ -156,7 +158,7 @@ def _not_reached(target: Destination, setup: Setup) -> Verdict | None:
     try:
         socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        zone = ", its zone too," if backend_of(target) == presets.GRAFANA_CLOUD else ""
+        zone = ", its zone too," if backend_of(target) == grafana_cloud.NAME else ""
         return problem(
             f"{target}: the name {host} is not known ({getattr(error, 'strerror', error)})",
             f"look at the spelling{zone} in {target.variable}, and at this machine's DNS",

@@ -10,20 +10,21 @@ from typing import Final
 
 import requests
 
-from ...providers import exporters, presets
+from ...providers import exporters
+from ...providers.presets import langfuse
 from .verdict import Setup, Verdict, ok, problem, warning
 
 _HEALTH: Final = "/api/public/health"
 _VERSION: Final = re.compile(r"v?(\d+)\.(\d+)\.(\d+)")
 _FIRST_WITH_TOKENS: Final = (3, 125, 0)
-_FIRST_WITH_COST: Final = tuple(int(part) for part in presets.LANGFUSE_OLDEST.split("."))
-_REMEDY: Final = f"upgrade the server to {presets.LANGFUSE_OLDEST} or newer"
+_FIRST_WITH_COST: Final = tuple(int(part) for part in langfuse.OLDEST.split("."))
+_REMEDY: Final = f"upgrade the server to {langfuse.OLDEST} or newer"
 
 
 def check_version(setup: Setup) -> Verdict:
     """Ask Langfuse for its version, and say what that shows of a call; no key goes with it."""
-    target = exporters.destination(presets.LANGFUSE, "TRACES", setup.settings, setup.environ)
-    address = target.address.partition(presets.LANGFUSE_PATH)[0] + _HEALTH
+    target = exporters.destination(langfuse.NAME, "TRACES", setup.settings, setup.environ)
+    address = target.address.partition(langfuse.PATH)[0] + _HEALTH
     try:
         answer = requests.get(address, timeout=setup.timeout_s, allow_redirects=False)
     except requests.RequestException as error:
@@ -58,6 +59,6 @@ def _version(answer: requests.Response) -> str:
 
 def _unknown(address: str, said: str) -> Verdict:
     return warning(
-        f"{address}: {said}; Langfuse before {presets.LANGFUSE_OLDEST} ignores what calls cost",
-        f"look that the server is {presets.LANGFUSE_OLDEST} or newer",
+        f"{address}: {said}; Langfuse before {langfuse.OLDEST} ignores what calls cost",
+        f"look that the server is {langfuse.OLDEST} or newer",
     )

@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Final
 from urllib.parse import urlsplit
 
-from ...providers import presets
 from ...providers.exporters import Destination
+from ...providers.presets import PRESETS, grafana_cloud, langfuse
 from .probe import Answer
 from .verdict import Setup, Verdict, ok, problem, warning
 
@@ -31,12 +31,12 @@ def host_and_port(target: Destination) -> tuple[str, int]:
 
 def backend_of(target: Destination) -> str:
     """Return the hosted backend that an address is of, by the names of presets; empty: another."""
-    if target.entry_point in presets.NAMES:
+    if target.entry_point in PRESETS:
         return target.entry_point
     host, _ = host_and_port(target)
-    if host.endswith("langfuse.com") or presets.LANGFUSE_PATH in target.address:
-        return presets.LANGFUSE
-    return presets.GRAFANA_CLOUD if host.endswith(".grafana.net") else ""
+    if host.endswith("langfuse.com") or langfuse.PATH in target.address:
+        return langfuse.NAME
+    return grafana_cloud.NAME if host.endswith(".grafana.net") else ""
 
 
 def explain(target: Destination, signal: str, answer: Answer, setup: Setup) -> Verdict:
@@ -63,7 +63,7 @@ def explain(target: Destination, signal: str, answer: Answer, setup: Setup) -> V
             f"{target}: the exporter failed{said or ' and does not say why'}",
             f"look at {target.variable or 'its variables'}, and at the log of a worker",
         )
-    if backend_of(target) == presets.LANGFUSE and target.entry_point != presets.LANGFUSE:
+    if backend_of(target) == langfuse.NAME and target.entry_point != langfuse.NAME:
         late = _late_in_langfuse(target, signal, setup)
         if late is not None:
             return late
@@ -143,14 +143,14 @@ def _by_status(target: Destination, signal: str, answer: Answer, said: str) -> V
 
 def _right_path(target: Destination, signal: str, path: str) -> str:
     backend = backend_of(target)
-    if backend == presets.LANGFUSE:
+    if backend == langfuse.NAME:
         return (
-            f"write {presets.LANGFUSE_ADDRESSES[0]} without a path of its API; a server of your "
-            f"own has to be {presets.LANGFUSE_OLDEST} or newer"
+            f"write {langfuse.ADDRESSES[0]} without a path of its API; a server of your "
+            f"own has to be {langfuse.OLDEST} or newer"
             if target.entry_point == backend
-            else f"write https://<host>{presets.LANGFUSE_PATH} into {target.variable}"
+            else f"write https://<host>{langfuse.PATH} into {target.variable}"
         )
-    if backend == presets.GRAFANA_CLOUD:
+    if backend == grafana_cloud.NAME:
         return f"write https://otlp-gateway-<zone>.grafana.net/otlp into {target.variable}"
     if target.variable == OWN_ENDPOINT:
         return (
@@ -169,20 +169,20 @@ def _refused(target: Destination, signal: str, status: int, said: str, setup: Se
     host, _ = host_and_port(target)
     backend = backend_of(target)
     finding = f"{target}: answers {status}, the key is not taken{said}"
-    if backend == presets.LANGFUSE:
-        keys = f"{presets.LANGFUSE_PUBLIC_KEY} and {presets.LANGFUSE_SECRET_KEY}"
-        where = presets.LANGFUSE_ADDRESSES[0]
+    if backend == langfuse.NAME:
+        keys = f"{langfuse.PUBLIC_KEY} and {langfuse.SECRET_KEY}"
+        where = langfuse.ADDRESSES[0]
         if target.entry_point != backend:
             keys = f"{_headers(target, signal, setup)[0]} (Basic, base64 of public:secret)"
             where = target.variable
         return problem(
             f"{finding}: the keys are wrong, or of a project in another region than {host}",
             f"copy both keys from the project's settings into {keys}, and the project's region "
-            f"into {where}: {presets.LANGFUSE_EU} (EU), {presets.LANGFUSE_US} (US), "
+            f"into {where}: {langfuse.EU} (EU), {langfuse.US} (US), "
             "https://jp.cloud.langfuse.com, https://hipaa.cloud.langfuse.com or your own server",
         )
-    if backend == presets.GRAFANA_CLOUD:
-        keys = f"{presets.GRAFANA_INSTANCE_ID}, {presets.GRAFANA_API_KEY}"
+    if backend == grafana_cloud.NAME:
+        keys = f"{grafana_cloud.INSTANCE_ID}, {grafana_cloud.API_KEY}"
         if target.entry_point != backend:
             keys = f"{_headers(target, signal, setup)[0]} (Basic, base64 of instance:token)"
         return problem(
