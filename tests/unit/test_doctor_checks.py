@@ -19,7 +19,6 @@ import pytest
 from callspan.cli.checks import (
     content,
     destinations,
-    langfuse,
     prices,
     scrape,
     variables,
@@ -27,6 +26,8 @@ from callspan.cli.checks import (
     worker,
 )
 from callspan.cli.checks.agent_inspection import Worker
+from callspan.cli.checks.backends import BACKENDS, langfuse
+from callspan.cli.checks.backends.backend import Backend
 from callspan.cli.checks.probe import Answer, send
 from callspan.cli.checks.probe_results import explain
 from callspan.cli.checks.verdict import (
@@ -38,6 +39,8 @@ from callspan.cli.checks.verdict import (
 )
 from callspan.config import settings
 from callspan.providers.exporters import Destination
+from callspan.providers.presets import PRESETS
+from callspan.providers.presets.preset import Preset, Target
 
 HOST = "OTEL_EXPORTER_PROMETHEUS_HOST"
 PORT = "OTEL_EXPORTER_PROMETHEUS_PORT"
@@ -333,6 +336,50 @@ def test_a_server_without_the_path_may_be_too_old() -> None:
         "write LANGFUSE_BASE_URL without a path of its API; a server of your own has to be 3.141.0 "
         "or newer"
     )
+
+
+# --- a backend that has a preset, and no more -----------------------------------------------------
+
+_ACME = Preset(
+    "acme",
+    "Acme",
+    ("ACME_KEY", "ACME_ADDRESS"),
+    lambda signal, environ: Target("ACME_ADDRESS", "https://otlp.acme.com/v1/traces", {}),
+)
+_AT_ACME = Destination("acme", "ACME_ADDRESS", "https://otlp.acme.com/v1/traces", "http/protobuf")
+
+
+@pytest.mark.parametrize(
+    ("answer", "verdict"),
+    [
+        (Answer(accepted=True, status=200), ok(f"{_AT_ACME}: took a test export, in 0 ms")),
+        (
+            Answer(status=401),
+            problem(
+                f"{_AT_ACME}: answers 401, the key is not taken: it is wrong, or of another region "
+                "or account than otlp.acme.com",
+                "look at ACME_KEY, ACME_ADDRESS",
+            ),
+        ),
+        (
+            Answer(status=404),
+            problem(
+                f"{_AT_ACME}: answers 404: no OTLP at this path",
+                "write its address without a path of a signal into ACME_ADDRESS",
+            ),
+        ),
+    ],
+)
+def test_what_an_answer_of_any_preset_means(
+    monkeypatch: pytest.MonkeyPatch, answer: Answer, verdict: Verdict
+) -> None:
+    """By its own variables: those of plain OTLP say nothing of it."""
+    monkeypatch.setitem(BACKENDS, "acme", Backend(_ACME))
+    assert explain(_AT_ACME, "TRACES", answer, setup_of()) == verdict
+
+
+def test_every_preset_is_known_to_the_doctor() -> None:
+    assert {name: backend.preset for name, backend in BACKENDS.items()} == PRESETS
 
 
 def langfuse_at(base: str) -> dict[str, str]:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import ast
 import base64
 import contextlib
 import importlib
@@ -25,6 +26,7 @@ from opentelemetry.sdk.metrics.export import (
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
 
+import callspan
 from callspan.config.settings import Settings
 from callspan.providers import exporters, presets
 from callspan.providers.exporters import ExporterError
@@ -301,6 +303,60 @@ def test_a_signal_that_it_does_not_take(monkeypatch: pytest.MonkeyPatch) -> None
         f"OTEL_TRACES_EXPORTER=otlp for a Collector, {', '.join(presets.names_for('TRACES'))}, or "
         "none"
     )
+
+
+REGISTRIES = ("providers/presets/__init__.py", "cli/checks/backends/__init__.py")
+
+
+def spelt(root: Path, name: str) -> list[str]:
+    """Return the modules that spell a preset's name, outside of its own and of the registries.
+
+    Whatever is no prose, in whatever case: variables, functions, imports, texts.
+    """
+    modules = []
+    for path in sorted(root.rglob("*.py")):
+        module = path.relative_to(root).as_posix()
+        if path.stem.startswith(name) or module.startswith("semconv/") or module in REGISTRIES:
+            continue
+        nodes = list(ast.walk(ast.parse(path.read_text())))
+        prose = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+        words = (
+            value
+            for node in nodes
+            if id(node) not in prose
+            for _, value in ast.iter_fields(node)
+            if isinstance(value, str)
+        )
+        if any(_letters(name) in _letters(word) for word in words):
+            modules.append(module)
+    return modules
+
+
+def _letters(text: str) -> str:
+    return "".join(filter(str.isalnum, text)).lower()
+
+
+def test_a_presets_name_is_spelt_in_its_own_files_alone(preset: Preset) -> None:
+    """Adding a backend changes no code of another."""
+    assert spelt(Path(callspan.__file__).parent, preset.name) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "if name == 'grafana_cloud': pass",
+        "TEXT = f'{1} of Grafana Cloud'",
+        "from .presets import grafana_cloud",
+        "from .presets.grafana_cloud import KEY",
+        "print(presets.GRAFANA_CLOUD)",
+        "class GrafanaCloud: pass",
+    ],
+)
+def test_a_presets_name_elsewhere_is_seen(tmp_path: Path, line: str) -> None:
+    """Planted; a docstring may name it."""
+    (tmp_path / "prose.py").write_text('"""Such as grafana_cloud."""')
+    (tmp_path / "exporters.py").write_text(line)
+    assert spelt(tmp_path, "grafana_cloud") == ["exporters.py"]
 
 
 # --- over the wire -----------------------------------------------------------------------------

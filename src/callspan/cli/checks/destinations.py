@@ -17,11 +17,11 @@ from opentelemetry.sdk.metrics.export import AggregationTemporality
 from ...config.settings import PROMETHEUS
 from ...providers import exporters
 from ...providers.exporters import Destination, ExporterError
-from ...providers.presets import PRESETS, grafana_cloud
-from ...providers.presets import langfuse as langfuse_preset
-from . import langfuse, probe, verdict
+from . import probe, verdict
+from .addresses import OWN_ENDPOINT, host_and_port
 from .agent_inspection import Worker
-from .probe_results import OWN_ENDPOINT, backend_of, explain, host_and_port
+from .backends import BACKENDS, backend_of
+from .probe_results import explain
 from .verdict import Setup, Status, Verdict, ok, problem, warning
 
 _SIGNAL_PATH: Final = re.compile("/v1/(traces|metrics|logs)")
@@ -38,8 +38,8 @@ def check_traces(setup: Setup) -> Iterator[Verdict]:
     for name in setup.settings.trace_exporters:
         verdict = _checked(name, "TRACES", setup)
         yield verdict
-        if name == langfuse_preset.NAME and verdict.status is not Status.PROBLEM:
-            yield langfuse.check_version(setup)
+        if name in BACKENDS and verdict.status is not Status.PROBLEM:
+            yield from BACKENDS[name].check_server(setup)
     if not setup.settings.trace_exporters:
         yield _nowhere("TRACES", "exported", setup)
 
@@ -82,9 +82,11 @@ def check_temporality(setup: Setup) -> Iterator[Verdict]:
     elif said.upper() in ("", "CUMULATIVE"):
         yield ok("cumulative, which every backend takes")
     elif any(name.startswith("otlp") for name in setup.settings.metric_exporters):
+        refusing = [one.preset.title for one in BACKENDS.values() if one.refuses_delta]
+        *others, last = ["Prometheus", "Mimir", *refusing]
         yield warning(
-            f"{_PREFERENCE}={said}: Prometheus, Mimir and Grafana Cloud refuse delta, and a "
-            "Collector in front of them loses it",
+            f"{_PREFERENCE}={said}: {', '.join(others)} and {last} refuse delta, and a Collector "
+            "in front of them loses it",
             f"write {_PREFERENCE}=cumulative, unless the backend wants delta",
         )
     else:
@@ -119,7 +121,7 @@ def _misaddressed(target: Destination, signal: str) -> Verdict | None:
     """Say what is wrong with an address by the look of it."""
     backend = backend_of(target)
     if target.protocol == "grpc":
-        if backend in PRESETS:
+        if backend is not None:
             return problem(
                 f"{target.chosen_by}: gRPC, and {target.address} takes HTTP only",
                 f"write OTEL_EXPORTER_OTLP_{signal}_PROTOCOL=http/protobuf",
@@ -140,13 +142,7 @@ def _misaddressed(target: Destination, signal: str) -> Verdict | None:
             f"{target.address}",
             f"write {target.variable}={target.address[: paths[0].start()]}{wanted}",
         )
-    if backend == langfuse_preset.NAME and signal == "METRICS":
-        return warning(
-            f"{target}: Langfuse takes no metrics: it answers with success and keeps nothing",
-            "write OTEL_METRICS_EXPORTER=prometheus, grafana_cloud or none, or name another place "
-            "in OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
-        )
-    return None
+    return None if backend is None else backend.not_kept(target, signal)
 
 
 def _not_reached(target: Destination, setup: Setup) -> Verdict | None:
@@ -158,10 +154,11 @@ def _not_reached(target: Destination, setup: Setup) -> Verdict | None:
     try:
         socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        zone = ", its zone too," if backend_of(target) == grafana_cloud.NAME else ""
+        backend = backend_of(target)
+        region = f", its {backend.region} too," if backend is not None and backend.region else ""
         return problem(
             f"{target}: the name {host} is not known ({getattr(error, 'strerror', error)})",
-            f"look at the spelling{zone} in {target.variable}, and at this machine's DNS",
+            f"look at the spelling{region} in {target.variable}, and at this machine's DNS",
         )
     try:
         socket.create_connection((host, port), timeout=setup.timeout_s).close()

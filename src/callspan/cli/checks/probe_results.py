@@ -9,34 +9,13 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from ...providers.exporters import Destination
-from ...providers.presets import PRESETS, grafana_cloud, langfuse
+from .addresses import OWN_ENDPOINT, headers_variable, host_and_port
+from .backends import backend_of
 from .probe import Answer
 from .verdict import Setup, Verdict, ok, problem, warning
 
-OWN_ENDPOINT: Final = "the endpoint of your exporter"
-"""Stands where a variable is named otherwise: it may be passed in code."""
-
-_OWN_HEADERS: Final = "the headers of your exporter"
 _GRPC_REFUSED: Final = {"UNAUTHENTICATED": 401, "PERMISSION_DENIED": 403}
-_INGESTION: Final = "x-langfuse-ingestion-version"
 _HTTPS_WANTED: Final = ("HTTPS port", "HTTPS server")
-
-
-def host_and_port(target: Destination) -> tuple[str, int]:
-    """Return where a destination connects to."""
-    address = target.address if "://" in target.address else f"//{target.address}"
-    url = urlsplit(address)
-    return url.hostname or "", url.port or (443 if url.scheme in ("https", "") else 80)
-
-
-def backend_of(target: Destination) -> str:
-    """Return the hosted backend that an address is of, by the names of presets; empty: another."""
-    if target.entry_point in PRESETS:
-        return target.entry_point
-    host, _ = host_and_port(target)
-    if host.endswith("langfuse.com") or langfuse.PATH in target.address:
-        return langfuse.NAME
-    return grafana_cloud.NAME if host.endswith(".grafana.net") else ""
 
 
 def explain(target: Destination, signal: str, answer: Answer, setup: Setup) -> Verdict:
@@ -63,24 +42,9 @@ def explain(target: Destination, signal: str, answer: Answer, setup: Setup) -> V
             f"{target}: the exporter failed{said or ' and does not say why'}",
             f"look at {target.variable or 'its variables'}, and at the log of a worker",
         )
-    if backend_of(target) == langfuse.NAME and target.entry_point != langfuse.NAME:
-        late = _late_in_langfuse(target, signal, setup)
-        if late is not None:
-            return late
-    return _accepted(target, answer, said, setup)
-
-
-def _late_in_langfuse(target: Destination, signal: str, setup: Setup) -> Verdict | None:
-    """Say that a header is missing without which Langfuse shows spans minutes later."""
-    variable, _ = _headers(target, signal, setup)
-    if variable == _OWN_HEADERS or _INGESTION in setup.environ.get(variable, "").lower():
-        return None
-    return warning(
-        f"{target}: took a test export; without the header {_INGESTION} Langfuse shows spans up "
-        "to 10 minutes late, and reads LiveKit's own by its own guesses",
-        "write OTEL_TRACES_EXPORTER=langfuse with LANGFUSE_PUBLIC_KEY and LANGFUSE_SECRET_KEY, or "
-        f"add {_INGESTION}=4 to {variable}",
-    )
+    backend = backend_of(target)
+    further = None if backend is None else backend.accepted(target, signal, setup)
+    return further or _accepted(target, answer, said, setup)
 
 
 def _accepted(target: Destination, answer: Answer, said: str, setup: Setup) -> Verdict:
@@ -142,16 +106,8 @@ def _by_status(target: Destination, signal: str, answer: Answer, said: str) -> V
 
 
 def _right_path(target: Destination, signal: str, path: str) -> str:
-    backend = backend_of(target)
-    if backend == langfuse.NAME:
-        return (
-            f"write {langfuse.ADDRESSES[0]} without a path of its API; a server of your "
-            f"own has to be {langfuse.OLDEST} or newer"
-            if target.entry_point == backend
-            else f"write https://<host>{langfuse.PATH} into {target.variable}"
-        )
-    if backend == grafana_cloud.NAME:
-        return f"write https://otlp-gateway-<zone>.grafana.net/otlp into {target.variable}"
+    if (backend := backend_of(target)) is not None:
+        return backend.right_path(target)
     if target.variable == OWN_ENDPOINT:
         return (
             f"look up the path that it takes OTLP at: {path} is added to "
@@ -166,52 +122,21 @@ def _right_path(target: Destination, signal: str, path: str) -> str:
 
 def _refused(target: Destination, signal: str, status: int, said: str, setup: Setup) -> Verdict:
     """Name what can be wrong where the key is not taken: it, its place, its region, its rights."""
-    host, _ = host_and_port(target)
-    backend = backend_of(target)
     finding = f"{target}: answers {status}, the key is not taken{said}"
-    if backend == langfuse.NAME:
-        keys = f"{langfuse.PUBLIC_KEY} and {langfuse.SECRET_KEY}"
-        where = langfuse.ADDRESSES[0]
-        if target.entry_point != backend:
-            keys = f"{_headers(target, signal, setup)[0]} (Basic, base64 of public:secret)"
-            where = target.variable
-        return problem(
-            f"{finding}: the keys are wrong, or of a project in another region than {host}",
-            f"copy both keys from the project's settings into {keys}, and the project's region "
-            f"into {where}: {langfuse.EU} (EU), {langfuse.US} (US), "
-            "https://jp.cloud.langfuse.com, https://hipaa.cloud.langfuse.com or your own server",
-        )
-    if backend == grafana_cloud.NAME:
-        keys = f"{grafana_cloud.INSTANCE_ID}, {grafana_cloud.API_KEY}"
-        if target.entry_point != backend:
-            keys = f"{_headers(target, signal, setup)[0]} (Basic, base64 of instance:token)"
-        return problem(
-            f"{finding}: the instance id or the token is wrong, or of a stack in another zone "
-            f"than {host}, or the token lacks {signal.lower()}:write",
-            f"copy endpoint, instance id and a token with {signal.lower()}:write from the "
-            f"OpenTelemetry tile of one stack, into {target.variable}, {keys}",
-        )
-    variable, is_set = _headers(target, signal, setup)
+    if (backend := backend_of(target)) is not None:
+        reason, remedy = backend.refused(target, signal, setup)
+        return problem(f"{finding}: {reason}", remedy)
+    variable, is_set = headers_variable(target, signal, setup)
     if not is_set:
         return problem(
             f"{finding}: none is sent",
             f"write it into {variable}, for example {variable}=authorization=Basic%20dXNlcjpw",
         )
+    host, _ = host_and_port(target)
     return problem(
         f"{finding}: it is wrong, or of another region or account than {host}",
         f"look at {variable} (name=value, percent-encoded) and at {target.variable}",
     )
-
-
-def _headers(target: Destination, signal: str, setup: Setup) -> tuple[str, bool]:
-    """Return the variable that a signal's headers come from, and whether it is set."""
-    if target.variable == OWN_ENDPOINT:
-        return _OWN_HEADERS, True
-    own = f"OTEL_EXPORTER_OTLP_{signal}_HEADERS"
-    if setup.environ.get(own, "").strip():
-        return own, True
-    name = "OTEL_EXPORTER_OTLP_HEADERS"
-    return name, bool(setup.environ.get(name, "").strip())
 
 
 def _not_answered(target: Destination, answer: Answer, said: str) -> Verdict:
