@@ -20,7 +20,7 @@ STEPS = re.findall(r"^\d+\. (.*(?:\n   .*)*)", RECIPES, re.MULTILINE)
 def paths_in(text: str) -> list[str]:
     """Return the paths between backticks: what has a folder, or is a file at the root."""
     quoted = re.findall(r"`([^`\s]+)`", text)
-    return [name for name in quoted if "/" in name or re.fullmatch(r"[\w-]+\.(txt|md)", name)]
+    return [name for name in quoted if "/" in name or re.fullmatch(r"[\w-]+\.(txt|md|toml)", name)]
 
 
 def test_files_that_are_named_exist() -> None:
