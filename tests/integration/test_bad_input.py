@@ -94,7 +94,7 @@ def test_calls_are_taken_and_the_rest_works_in_spite_of_mistakes(mistaken: Run) 
 
 def test_mistakes_are_said_by_the_command_too() -> None:
     """The same messages through ``opentelemetry-instrument``, where it comes as far as us."""
-    of_ours = {name: _MISTAKES[name] for name in _MISTAKES if "LIVEKIT" in name or "GENAI" in name}
+    of_ours = {name: _MISTAKES[name] for name in _MISTAKES if "CALLSPAN" in name or "GENAI" in name}
     protocol = {"OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"}
     endpoint = {"OTEL_EXPORTER_OTLP_ENDPOINT": "{endpoint}"}
     run = run_agent("no_telemetry", {**_QUICK, **endpoint, **protocol, **of_ours}, by_command=True)
