@@ -9,7 +9,6 @@ The calls take their time: what a dashboard shows of them is what it shows of an
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,11 +18,10 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-import offline
 from backends.routes import RoutePrometheus
-from integration.agents import gate
-from integration.agents.run import run_agent
 from integration.scrape import free_port
+from kit.call_gate import CallGate
+from kit.workers import run_agent
 from offline.dialogue import RECEPTIONIST
 from offline.llm_server import Reply, Rule, Script, ScriptedChatServer
 from offline.received import ReceivedSpan
@@ -41,7 +39,7 @@ _TIMEOUT_S: Final = 300
 """What a worker takes at most on a busy machine; it takes a minute or so on a free one."""
 
 
-class _PatientGate(gate.Gate):
+class _PatientGate(CallGate):
     """One that gives calls of half a minute each, two at a time, the time they need."""
 
     def wait_until_up(self) -> None:
@@ -147,7 +145,6 @@ def _variables(receiver: OtlpReceiver, model: ScriptedChatServer, folder: Path) 
             }
         )
     )
-    folders = (Path(offline.__file__).parents[1], Path(gate.__file__).parent)
     return {
         "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.endpoint,
         "OTEL_METRICS_EXPORTER": "prometheus,otlp",
@@ -156,5 +153,4 @@ def _variables(receiver: OtlpReceiver, model: ScriptedChatServer, folder: Path) 
         "CALLSPAN_DEFAULT_OUTCOME": "inquiry",
         "CALLSPAN_PRICES": str(prices),
         "OPENAI_BASE_URL": model.base_url,
-        "PYTHONPATH": os.pathsep.join(str(each) for each in folders),
     }

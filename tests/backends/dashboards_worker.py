@@ -20,11 +20,11 @@ from livekit.agents import (
 )
 from livekit.plugins import openai
 
-import gate
 from callspan import business, instrument
+from kit import call_gate
+from kit.agents.speech import warm_up
 from offline.callers import CALLERS, place_call
 from offline.tts import EspeakTTS
-from speech import warm_up
 
 INTENTS = {
     "call-books": "booking",
@@ -91,5 +91,5 @@ server = AgentServer(
 server.rtc_session(agent_name="dental-receptionist")(answer)
 
 if __name__ == "__main__":
-    gate.AT_A_TIME = 2  # beside another worker: on more, callers would wait for the machine
-    gate.serve(server)
+    call_gate.AT_A_TIME = 2  # beside another worker: on more, callers would wait for the machine
+    call_gate.serve(server)

@@ -14,14 +14,12 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
 )
 
-import offline
 from backends.collector import (
     AGENT,
     DESTINATIONS,
@@ -31,9 +29,9 @@ from backends.collector import (
 from backends.otlp_backend import OtlpBackend
 from backends.routes import RoutePrometheus, Series, shipped_config
 from callspan.export.content_filter import is_content
-from integration.agents.gate import Gate
-from integration.agents.run import Run, run_agent
 from integration.scrape import free_port, sent_totals
+from kit.call_gate import CallGate
+from kit.workers import Run, run_agent
 from offline.llm_server import Reply, Rule, Script, ScriptedChatServer, ToolCall
 from offline.received import ReceivedSpan
 from system.prometheus import PrometheusUnavailableError, find
@@ -145,7 +143,7 @@ def routed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Routed]:
         )
         model = enter(ScriptedChatServer(MODEL))
         pool = enter(ThreadPoolExecutor(1))
-        gate = Gate()
+        gate = CallGate()
         for process in (scraping, written, gateway, agent):
             process.wait_until_ready(20)
         since = time.time()
@@ -165,7 +163,6 @@ def routed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Routed]:
                     "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT": "SPAN_ONLY",
                     "OPENAI_BASE_URL": model.base_url,
                     "OPENAI_API_KEY": "none",
-                    "PYTHONPATH": str(Path(offline.__file__).parent.parent),
                     "ROOMS": ",".join(ROOMS),
                     "GATE": str(gate.port),
                 },

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from backends.otlp_backend import OtlpBackend
-from integration.agents.run import Run, assert_whole, run_agent
+from kit.workers import Run, assert_whole, run_agent
 from offline.receiver import OtlpReceiver
 
 PAGE = (Path(__file__).parents[2] / "docs" / "backends.md").read_text()

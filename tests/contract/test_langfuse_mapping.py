@@ -35,10 +35,10 @@ from callspan.export import langfuse
 from callspan.export.content_filter import without_content
 from callspan.export.delivery import DeliveringSpanProcessor
 from callspan.export.span_filter import SpanFilter
-from integration.agents.run import SAID, Run, run_agent
-from integration.behaviours import scenarios
-from integration.behaviours.parts import Environment
-from integration.behaviours.recording import Scenario
+from kit.behaviours import scenarios
+from kit.behaviours.environment import Environment
+from kit.behaviours.recording import Scenario
+from kit.workers import SAID, Run, run_agent
 from offline.received import ReceivedSpan, read_spans
 
 # --- Langfuse's rules, as documented -----------------------------------------------------------

@@ -20,9 +20,9 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
 )
 
-import offline
 from faults.job import RECORD
 from integration.sip_service import StandInSipService
+from kit.paths import PYTHONPATH
 from offline.receiver import OtlpReceiver
 
 _WORKER = Path(__file__).with_name("worker.py")
@@ -164,10 +164,9 @@ def _run(variables: Mapping[str, str], timeout_s: float) -> tuple[int | None, st
         for name, value in os.environ.items()
         if not name.startswith(("OTEL_", "LIVEKIT_", "LANGFUSE_", "PYTEST_"))
     }
-    tests, examples = Path(__file__).parents[1], Path(offline.__path__[0]).parent
     process = subprocess.Popen(
         [sys.executable, str(_WORKER)],
-        env={**environ, "PYTHONPATH": f"{tests}:{examples}", **variables},
+        env={**environ, "PYTHONPATH": PYTHONPATH, **variables},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -19,8 +19,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from faults.sick_backend import MISBEHAVIOURS, SickBackend
-from integration.agents.run import run_agent
 from integration.scrape import attributes
+from kit.workers import run_agent
 from offline.receiver import OtlpReceiver
 
 _CALLS = 4

@@ -17,7 +17,7 @@ from opentelemetry.trace import NoOpTracerProvider
 
 from callspan import LiveKitAgentsInstrumentor, instrument
 from callspan.providers.presets import PRESETS
-from integration.agents.run import Run, assert_whole, run_agent
+from kit.workers import Run, assert_whole, run_agent
 
 _SECRET = "hunter2"
 _OTHERS = ("console", "none", "otlp", "otlp_proto_grpc", "otlp_proto_http", "waterfall")

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan
 
-from integration.behaviours import scenarios
-from integration.behaviours.recording import (
+from kit.behaviours import scenarios
+from kit.behaviours.recording import (
     Recording,
     Scenario,
     record_instrumented,

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -17,12 +16,11 @@ from typing import Any
 import pytest
 from livekit.agents.voice.amd import AMDCategory
 
-import offline
 from callspan import semconv
-from integration.agents.gate import Gate
-from integration.agents.run import Run, run_agent
 from integration.scrape import free_port, samples, wait_for_scrape
 from integration.sip_service import StandInSipService
+from kit.call_gate import CallGate
+from kit.workers import Run, run_agent
 from offline.llm_server import Reply, Rule, Script, ScriptedChatServer, ToolCall
 from offline.realtime_script import RealtimeReply, RealtimeScript
 from offline.realtime_server import ScriptedRealtimeServer
@@ -69,8 +67,7 @@ def take(
 ) -> Calls:
     """Have a worker take calls, and read what it says of them."""
     port = free_port()
-    folders = (Path(offline.__file__).parent.parent, Path(__file__).parent.parent)
-    with OtlpReceiver() as receiver, ThreadPoolExecutor(1) as pool, Gate() as gate:
+    with OtlpReceiver() as receiver, ThreadPoolExecutor(1) as pool, CallGate() as gate:
         ending = pool.submit(
             run_agent,
             agent,
@@ -79,7 +76,6 @@ def take(
                 "OTEL_METRICS_EXPORTER": "prometheus",
                 "OTEL_EXPORTER_PROMETHEUS_PORT": str(port),
                 "OTEL_LOGS_EXPORTER": "none",
-                "PYTHONPATH": os.pathsep.join(map(str, folders)),
                 "OPENAI_API_KEY": "none",
                 "ROOMS": ",".join(rooms),
                 "GATE": str(gate.port),
@@ -261,15 +257,13 @@ def test_what_is_wrong_costs_a_line_and_no_call(said: Calls) -> None:
 
 def test_without_instrumentation_it_does_nothing() -> None:
     """An application that says it and is not instrumented takes its calls as ever."""
-    folders = (Path(offline.__file__).parent.parent, Path(__file__).parent.parent)
-    with ScriptedChatServer(MODEL) as model, ThreadPoolExecutor(1) as pool, Gate() as gate:
+    with ScriptedChatServer(MODEL) as model, ThreadPoolExecutor(1) as pool, CallGate() as gate:
         ending = pool.submit(
             run_agent,
             "worth_said",
             {
                 "OPENAI_BASE_URL": model.base_url,
                 "OPENAI_API_KEY": "none",
-                "PYTHONPATH": os.pathsep.join(map(str, folders)),
                 "ROOMS": "wrong-1",
                 "GATE": str(gate.port),
             },

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from integration.agents.cloud_stand_in import CloudStandIn
-from integration.agents.run import SAID, Run, assert_whole, names, run_agent
+from integration.cloud_stand_in import CloudStandIn
+from kit.workers import SAID, Run, assert_whole, names, run_agent
 from offline.received import ReceivedSpan
 
 _METRICS = "/observability/metrics/otlp/v0"

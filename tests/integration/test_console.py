@@ -9,12 +9,12 @@ import os
 import socket
 import subprocess
 import sys
-from pathlib import Path
 
-from integration.agents.run import assert_whole
+from kit.paths import AGENTS
+from kit.workers import assert_whole
 from offline.receiver import OtlpReceiver
 
-_AGENT = Path(__file__).parent / "agents" / "module_level.py"
+_AGENT = AGENTS / "module_level.py"
 
 
 def test_a_call_at_the_console_is_a_whole_trace_of_its_kind() -> None:

@@ -32,9 +32,9 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 from backends.otlp_backend import OtlpBackend
 from callspan.providers.presets import names_for
 from integration.scrape import free_port
+from kit.paths import AGENTS
 from offline.receiver import OtlpReceiver
 
-AGENTS = Path(__file__).parent / "agents"
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 PROTOCOL = "OTEL_EXPORTER_OTLP_PROTOCOL"
 HEADERS = "OTEL_EXPORTER_OTLP_HEADERS"

@@ -9,8 +9,8 @@ import re
 
 import pytest
 
-from integration.agents.run import Run, assert_whole, run_agent
 from integration.scrape import sent_totals
+from kit.workers import Run, assert_whole, run_agent
 from offline.receiver import Mode
 
 CALLS = 4

@@ -18,12 +18,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
-import offline
-from integration.agents.gate import Gate
-from integration.agents.run import Run, run_agent
 from integration.scrape import free_port, samples, wait_for_scrape
 from integration.test_whole_trace import take_calls as take_speech_calls
+from kit.call_gate import CallGate
 from kit.stages import AGREEMENT_S, drawn_stages, every_stage, received_record
+from kit.workers import Run, run_agent
 from offline.llm_server import Reply, Rule, Script, ScriptedChatServer, ToolCall
 
 MODEL = Script(
@@ -93,7 +92,7 @@ def take_calls(
     """Have a worker take calls, four at once."""
     ledger, port = folder / "ledger", free_port()
     ledger.touch()
-    with ScriptedChatServer(MODEL) as model, ThreadPoolExecutor(1) as pool, Gate() as gate:
+    with ScriptedChatServer(MODEL) as model, ThreadPoolExecutor(1) as pool, CallGate() as gate:
         prices = folder / "prices.toml"
         prices.write_text(PRICES.format(server=urlsplit(model.base_url).netloc))
         ending = pool.submit(
@@ -105,7 +104,6 @@ def take_calls(
                 "OTEL_EXPORTER_PROMETHEUS_PORT": str(port),
                 "OPENAI_BASE_URL": model.base_url,
                 "OPENAI_API_KEY": "none",
-                "PYTHONPATH": str(Path(offline.__file__).parent.parent),
                 "ROOMS": ",".join(rooms),
                 "GATE": str(gate.port),
                 "LEDGER": str(ledger),

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,9 +20,8 @@ from typing import Any
 
 import pytest
 
-import offline
-from integration.agents.gate import Gate
-from integration.agents.run import run_agent
+from kit.call_gate import CallGate
+from kit.workers import run_agent
 from offline.received import ReceivedSpan
 from offline.receiver import OtlpReceiver
 
@@ -85,8 +83,7 @@ def take(
     """Have a worker take calls, with Langfuse beside a plain destination."""
     path = folder / "prices.json"
     path.write_text(json.dumps(prices))
-    folders = (Path(offline.__file__).parent.parent, Path(__file__).parent.parent)
-    with OtlpReceiver() as langfuse, ThreadPoolExecutor(1) as pool, Gate(500) as gate:
+    with OtlpReceiver() as langfuse, ThreadPoolExecutor(1) as pool, CallGate(500) as gate:
         ending = pool.submit(
             run_agent,
             "scenarios_as_calls",
@@ -99,7 +96,6 @@ def take(
                 "LANGFUSE_BASE_URL": langfuse.endpoint,
                 f"{OURS}_FLUSH_TIMEOUT": "8",
                 f"{OURS}_PRICES": str(path),
-                "PYTHONPATH": os.pathsep.join(map(str, folders)),
                 "ROOMS": ",".join(rooms),
                 "GATE": str(gate.port),
                 **more,

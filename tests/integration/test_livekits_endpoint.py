@@ -11,15 +11,15 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from integration.agents.gate import Gate
-from integration.agents.run import run_agent
 from integration.scrape import free_port
+from kit.call_gate import CallGate
+from kit.workers import run_agent
 
 
 def test_livekits_endpoint_shows_the_workers_numbers(tmp_path: Path) -> None:
     """One scrape has both; multiprocess mode beside it is refused in plain words."""
     port = free_port()
-    with ThreadPoolExecutor(1) as pool, Gate() as gate:
+    with ThreadPoolExecutor(1) as pool, CallGate() as gate:
         ending = pool.submit(
             run_agent,
             "livekits_endpoint",

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from integration.agents.run import run_agent
 from integration.scrape import attributes
+from kit.workers import run_agent
 from offline.receiver import Mode, OtlpReceiver
 
 _CALLS = 3

@@ -12,7 +12,7 @@ from functools import partial
 
 import pytest
 
-from integration.agents.run import (
+from kit.workers import (
     SAID,
     Protocol,
     Run,

@@ -10,7 +10,6 @@ code is run in calls.
 from __future__ import annotations
 
 import json
-import os
 import re
 import socket
 from collections.abc import Mapping
@@ -24,9 +23,6 @@ from urllib.parse import urlsplit
 import pytest
 from livekit.agents import Agent
 
-import offline
-from integration.agents.gate import Gate
-from integration.agents.run import Run, run_agent
 from integration.recipes import printed
 from integration.recipes.page import (
     ANNOTATION,
@@ -40,6 +36,8 @@ from integration.recipes.page import (
     WITH_US,
 )
 from integration.scrape import free_port, samples, wait_for_scrape
+from kit.call_gate import CallGate
+from kit.workers import Run, run_agent
 from offline.llm_server import Reply, Rule, Script, ScriptedChatServer, ToolCall
 
 HERE = Path(__file__).parent
@@ -112,11 +110,10 @@ def play(folder: Path, recipes: Mapping[str, str], **variables: str) -> Played:
     for room, text in recipes.items():
         (folder / f"{room}.py").write_text(text)
     port, scraped = free_port(), ""
-    paths = (HERE.parent, HERE / "agents", Path(offline.__file__).parents[1])
     with (
         ScriptedChatServer(MODEL) as model,
         ThreadPoolExecutor(1) as pool,
-        Gate() as gate,
+        CallGate() as gate,
     ):
         prices = folder / "prices.json"
         prices.write_text(json.dumps(the_chapters_prices(urlsplit(model.base_url).netloc)))
@@ -133,7 +130,6 @@ def play(folder: Path, recipes: Mapping[str, str], **variables: str) -> Played:
                 "RECIPES": str(folder),
                 "ROOMS": ",".join(room for room in recipes if room != "top-of-agent"),
                 "GATE": str(gate.port),
-                "PYTHONPATH": os.pathsep.join(map(str, paths)),
                 **variables,
             },
             timeout_s=200,

@@ -12,7 +12,6 @@ that happened in them.
 from __future__ import annotations
 
 import json
-import os
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,15 +20,15 @@ from typing import Any
 
 import pytest
 
-import offline
-from integration.agents.gate import Gate
-from integration.agents.run import Run, run_agent
 from integration.reconciliation.ledger import PRICE_FILE, Ledger, Series, series
 from integration.reconciliation.script import KILLED
 from integration.scrape import free_port, samples, wait_for_scrape
+from kit.call_gate import CallGate
+from kit.workers import Run, run_agent
 from offline.received import ReceivedSpan
 from offline.receiver import OtlpReceiver
 
+AGENT = Path(__file__).parent / "reconciliation" / "agent"
 SEED = 20261120
 CALLS = 200
 KILLED_AT = (70, 140)
@@ -77,10 +76,10 @@ def books(tmp_path_factory: pytest.TempPathFactory) -> Books:
     rooms = [f"{each}-{KILLED}" if each in KILLED_AT else f"{each}" for each in range(CALLS)]
     port = free_port()
     ours = "CALLSPAN"
-    with OtlpReceiver() as receiver, ThreadPoolExecutor(1) as pool, Gate(timeout_s=500) as gate:
+    with OtlpReceiver() as receiver, ThreadPoolExecutor(1) as pool, CallGate(timeout_s=500) as gate:
         ending = pool.submit(
             run_agent,
-            "reconciled",
+            str(AGENT),
             {
                 "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.endpoint,
                 "OTEL_METRICS_EXPORTER": "prometheus",
@@ -96,10 +95,6 @@ def books(tmp_path_factory: pytest.TempPathFactory) -> Books:
                 "SEED": str(SEED),
                 "ROOMS": ",".join(rooms),
                 "GATE": str(gate.port),
-                "PYTHONPATH": os.pathsep.join(
-                    str(each)
-                    for each in (Path(offline.__file__).parent.parent, Path(__file__).parent.parent)
-                ),
             },
             timeout_s=590,
         )

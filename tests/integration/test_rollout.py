@@ -18,15 +18,15 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
-from integration.agents.run import clean_environ
 from integration.scrape import Totals, sent_totals
+from kit.paths import AGENTS
+from kit.workers import clean_environ
 from offline.receiver import Mode, OtlpReceiver
 
-_AGENT = Path(__file__).parent / "agents" / "started.py"
+_AGENT = AGENTS / "started.py"
 _TIMES = int(os.environ.get("ROLLOUTS", "3"))
 """How often a worker is ended by each signal."""
 _COMPLETED = {"agent_name": "receptionist", "outcome": "completed"}

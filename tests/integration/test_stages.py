@@ -48,7 +48,7 @@ from callspan.livekit.observer import Observer
 from callspan.livekit.patches import Patches
 from callspan.livekit.session import patch
 from callspan.waterfall.span_record import SpanRecord
-from integration.behaviours.parts import ScriptedSTT, words
+from kit.behaviours.environment import ScriptedSTT, words
 from kit.stages import AGREEMENT_S, drawn_stages, every_stage
 from offline.line import Earpiece, TelephoneLine
 from offline.llm_server import Reply, Rule, Script, ScriptedChatServer, ToolCall

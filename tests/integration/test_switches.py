@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from integration.agents.run import Run, assert_whole, run_agent, run_side_by_side
+from kit.workers import Run, assert_whole, run_agent, run_side_by_side
 
 _ENDPOINT = {
     "OTEL_EXPORTER_OTLP_ENDPOINT": "{endpoint}",

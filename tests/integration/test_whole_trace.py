@@ -17,8 +17,7 @@ from pathlib import Path
 
 import pytest
 
-import offline
-from integration.agents.run import assert_whole, run_agent
+from kit.workers import assert_whole, run_agent
 from offline.dialogue import RECEPTIONIST
 from offline.llm_server import ScriptedChatServer
 from offline.received import ReceivedSpan
@@ -85,7 +84,6 @@ def take_calls(folder: Path, agent: str, rooms: tuple[str, ...], **variables: st
                 "OTEL_LOGS_EXPORTER": "none",
                 "OPENAI_BASE_URL": model.base_url,
                 "OPENAI_API_KEY": "none",
-                "PYTHONPATH": str(Path(offline.__file__).parent.parent),
                 "WITNESS": str(folder),
                 "CALLER_LEDGER": str(ledger),
                 "ROOMS": ",".join(rooms),

@@ -14,7 +14,6 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import pytest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
@@ -22,10 +21,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 )
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-import offline
 from callspan import semconv
-from integration.agents.gate import Gate
-from integration.agents.run import Run, run_agent
 from integration.scrape import (
     TEXT,
     Totals,
@@ -37,6 +33,8 @@ from integration.scrape import (
     sent_totals,
     wait_for_scrape,
 )
+from kit.call_gate import CallGate
+from kit.workers import Run, run_agent
 from offline.llm_server import Reply, Rule, Script, ScriptedChatServer, ToolCall
 from offline.received import ReceivedSpan
 from offline.receiver import OtlpReceiver
@@ -98,7 +96,7 @@ class Worker:
     """
 
     port: int
-    gate: Gate
+    gate: CallGate
     receiver: OtlpReceiver
     ending: Future[Run]
 
@@ -121,7 +119,7 @@ def a_worker(
         ScriptedChatServer(MODEL) as model,
         OtlpReceiver() as receiver,
         ThreadPoolExecutor(1) as pool,
-        Gate() as gate,
+        CallGate() as gate,
     ):
         ending = pool.submit(
             run_agent,
@@ -132,7 +130,6 @@ def a_worker(
                 "OTEL_LOGS_EXPORTER": "none",
                 "OPENAI_BASE_URL": model.base_url,
                 "OPENAI_API_KEY": "none",
-                "PYTHONPATH": str(Path(offline.__file__).parent.parent),
                 "ROOMS": ",".join(rooms),
                 "GATE": str(gate.port),
                 **variables,

@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 from callspan import instrument
-from gate import serve
-from speech import make_server
+from kit.agents.speech import make_server
+from kit.call_gate import serve
 
 instrument()
 

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 from livekit import api
 
+from kit.paths import PYTHONPATH
 from offline.llm_server import Reply, Rule, Script, ScriptedChatServer
 from offline.received import ReceivedSpan
 from offline.receiver import OtlpReceiver
@@ -29,7 +30,6 @@ pytestmark = pytest.mark.timeout(900)
 
 HERE = Path(__file__).parent
 ROOM_AGENT = HERE / "room_agent.py"
-OFFLINE_MODELS = HERE.parents[1] / "examples" / "dental_receptionist"
 
 SAID_BY_CODE = ("Dental clinic, good morning.", "You pressed the pound key.")
 """What room_agent.py says without a model; importing it here would instrument the test."""
@@ -154,7 +154,7 @@ def _worker(
         "OPENAI_BASE_URL": chat.base_url,
         "OPENAI_API_KEY": "none is needed",
         "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.endpoint,
-        "PYTHONPATH": str(OFFLINE_MODELS),
+        "PYTHONPATH": PYTHONPATH,
     }
     if content:
         env["OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"] = "SPAN_ONLY"

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,11 +14,10 @@ from pathlib import Path
 
 import pytest
 
-import offline
 from callspan import semconv
-from integration.agents import gate
-from integration.agents.run import run_agent
 from integration.scrape import TEXT, free_port, samples, scrape
+from kit.call_gate import CallGate
+from kit.workers import run_agent
 from offline.dialogue import RECEPTIONIST
 from offline.llm_server import ScriptedChatServer
 from offline.received import ReceivedSpan
@@ -80,7 +78,7 @@ def scraped(programs: Programs, tmp_path_factory: pytest.TempPathFactory) -> Ite
         OtlpReceiver() as receiver,
         Prometheus(programs, tmp_path_factory.mktemp("prometheus"), port) as prometheus,
         ThreadPoolExecutor(1) as pool,
-        gate.Gate() as worker,
+        CallGate() as worker,
     ):
         variables = {
             "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.endpoint,
@@ -91,10 +89,6 @@ def scraped(programs: Programs, tmp_path_factory: pytest.TempPathFactory) -> Ite
             "OTEL_RESOURCE_ATTRIBUTES": RESOURCE,
             "OPENAI_BASE_URL": model.base_url,
             "OPENAI_API_KEY": "none",
-            "PYTHONPATH": os.pathsep.join(
-                str(folder)
-                for folder in (Path(offline.__file__).parents[1], Path(gate.__file__).parent)
-            ),
             "WITNESS": str(tmp_path_factory.mktemp("witness")),
             "ROOMS": ",".join(ROOMS),
             "GATE": str(worker.port),

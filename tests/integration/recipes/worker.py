@@ -21,8 +21,8 @@ from livekit.agents import Agent, AgentServer, AgentSession, JobContext, functio
 from livekit.plugins import openai
 from prometheus_client import REGISTRY
 
-from gate import serve
-from integration.behaviours.parts import SHORT_TURNS, Call, ScriptedSTT, words
+from kit.behaviours.environment import SHORT_TURNS, Call, ScriptedSTT, words
+from kit.call_gate import serve
 from offline.line import TelephoneLine
 from offline.tts import EspeakTTS
 

@@ -17,9 +17,9 @@ from livekit.agents import Agent, JobContext, llm
 from livekit.plugins import openai
 
 from callspan import business, instrument
-from gate import serve
-from integration.behaviours import scenarios
-from integration.behaviours.parts import Environment, words
+from kit.behaviours import scenarios
+from kit.behaviours.environment import Environment, words
+from kit.call_gate import serve
 from offline.llm_server import Rule, Script, ScriptedChatServer
 from offline.realtime_script import RealtimeReply, RealtimeScript
 from offline.realtime_server import ScriptedRealtimeServer

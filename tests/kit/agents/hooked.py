@@ -34,7 +34,7 @@ from opentelemetry.sdk._logs import LoggerProvider, LoggingHandler
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
 
 from callspan import business, instrument
-from gate import serve
+from kit.call_gate import serve
 
 if os.environ.get("LINE") == "1":
     instrument()

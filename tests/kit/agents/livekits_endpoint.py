@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from calls import make_server
 from callspan import instrument
-from gate import serve
+from kit.call_gate import serve
 
 instrument()
 

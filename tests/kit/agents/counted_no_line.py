@@ -21,7 +21,7 @@ from livekit.agents import (
 )
 from livekit.plugins import openai
 
-from gate import serve
+from kit.call_gate import serve
 
 IDENTITIES = "IDENTITIES"
 """Begins a line that each call prints: the names of its own, which no series may carry."""

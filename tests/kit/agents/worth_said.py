@@ -9,7 +9,7 @@ from livekit.agents import Agent, AgentSession, JobContext, function_tool
 from livekit.plugins import openai
 
 from callspan import business
-from gate import serve
+from kit.call_gate import serve
 from worth import JOB, make_server
 
 business.declare_outcomes("complaint")

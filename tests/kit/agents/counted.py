@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from callspan import instrument
 from counted_no_line import make_server
-from gate import serve
+from kit.call_gate import serve
 
 instrument()
 

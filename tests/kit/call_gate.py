@@ -3,7 +3,7 @@
 
 """A worker that takes its calls when a test says so, and stays up until it has been looked at.
 
-Both ends of the one connection that this takes: :class:`Gate` in the test, :func:`serve` in the
+Both ends of the one connection that this takes: :class:`CallGate` in the test, :func:`serve` in the
 worker, which is told the port in GATE and the names of its rooms in ROOMS.
 """
 
@@ -27,7 +27,7 @@ _TIMEOUT_S = 120.0
 """What a worker takes at most to come up, or to take its calls, on a busy machine."""
 
 
-class Gate:
+class CallGate:
     """The test's end; leaving it lets the worker end.
 
     Args:

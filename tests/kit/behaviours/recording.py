@@ -18,7 +18,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from callspan import LiveKitAgentsInstrumentor
-from integration.behaviours.parts import Environment
+from kit.behaviours.environment import Environment
 
 Scenario = Callable[[Environment], Awaitable[None]]
 

@@ -9,7 +9,7 @@ import asyncio
 from livekit.agents import Agent, RunContext, TurnHandlingOptions, function_tool, llm
 from livekit.agents.testing import fake_job_context
 
-from integration.behaviours.parts import SHORT_TURNS, Environment, words
+from kit.behaviours.environment import SHORT_TURNS, Environment, words
 from offline.llm_server import Reply, Rule, ToolCall
 from offline.realtime_script import RealtimeReply, RealtimeScript
 

@@ -4,7 +4,7 @@
 """Calls that come to something, with the one line."""
 
 from callspan import instrument
-from gate import serve
+from kit.call_gate import serve
 from worth import make_server
 
 instrument()

@@ -37,9 +37,9 @@ from livekit.agents import (
 from livekit.agents.evals import EvaluationResult, JudgmentResult
 
 from callspan import business, instrument
-from gate import serve
 from integration.reconciliation import script as scripts
 from integration.reconciliation.script import AGENTS, Step, script_of
+from kit.call_gate import serve
 
 instrument()
 

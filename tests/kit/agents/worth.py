@@ -26,7 +26,7 @@ from livekit.agents import (
 )
 from livekit.plugins import openai
 
-from gate import serve
+from kit.call_gate import serve
 
 JOB = "JOB"
 """Begins a line that each call prints: its room and its job."""

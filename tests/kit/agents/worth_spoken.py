@@ -15,8 +15,8 @@ from livekit.agents import Agent, JobContext
 from livekit.plugins import openai
 
 from callspan import instrument
-from gate import serve
-from integration.behaviours.parts import Environment, words
+from kit.behaviours.environment import Environment, words
+from kit.call_gate import serve
 from worth import JOB, make_server
 
 instrument()

@@ -1,7 +1,7 @@
 # Copyright The Callspan Authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Runs an agent beside this file as a real worker, and says what came of it."""
+"""Runs an agent as a real worker, and says what came of it."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
 )
 
+from kit.paths import AGENTS, PYTHONPATH
 from offline.received import ReceivedRequest, ReceivedSpan
 from offline.receiver import Mode, OtlpReceiver
 
-_AGENTS = Path(__file__).parent
 _LOGGER = "callspan"
 _CALL_ENDED = "CALL ENDED"
 """Printed by every call that ran to its end (see calls.py)."""
@@ -91,9 +91,10 @@ def run_agent(
     """Run an agent until it has taken its calls.
 
     Args:
-        agent: Name of a file beside this one, without its suffix.
+        agent: Name of a file in ``kit/agents/``, or the path of another, without its suffix.
         variables: Variables of its environment; ``{endpoint}`` and ``{address}`` in a value
-            stand for the receiver's URL and its host and port. Default: the endpoint.
+            stand for the receiver's URL and its host and port. Default: the endpoint. Unless
+            they say otherwise, the agent can import this kit and the example's stand-ins.
         by_command: Whether to run it through ``opentelemetry-instrument``.
         protocol: What the receiver speaks.
         mode: How the receiver treats those who send.
@@ -109,10 +110,11 @@ def run_agent(
             name: value.replace("{endpoint}", receiver.endpoint).replace("{address}", address)
             for name, value in variables.items()
         }
-        command = [sys.executable, str(_AGENTS / f"{agent}.py")]
+        command = [sys.executable, str(AGENTS / f"{agent}.py")]
         if by_command:
             command.insert(0, str(Path(sys.executable).with_name("opentelemetry-instrument")))
-        stdout, stderr = _run(command, {"OWN_ENDPOINT": own.endpoint, **filled}, timeout_s)
+        given = {"OWN_ENDPOINT": own.endpoint, "PYTHONPATH": PYTHONPATH, **filled}
+        stdout, stderr = _run(command, given, timeout_s)
         return Run(
             stdout,
             stderr,

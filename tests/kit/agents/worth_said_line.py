@@ -4,7 +4,7 @@
 """The application that says what its calls are worth, with the one line."""
 
 from callspan import instrument
-from gate import serve
+from kit.call_gate import serve
 from worth_said import make_server, take_call
 
 instrument()
