@@ -150,7 +150,7 @@ def routed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Routed]:
         with gate:
             ending = pool.submit(
                 run_agent,
-                "counted",
+                "every_ending_in_code",
                 {
                     "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{agent.http_port}",
                     "OTEL_EXPORTER_PROMETHEUS_PORT": str(worker_port),

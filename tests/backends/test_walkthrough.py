@@ -4,8 +4,8 @@
 """docs/backends.md, followed word by word: what each section has the reader set, and what it says.
 
 The blocks are taken off the page; only hosts and the dots in keys are filled in, with a stand-in
-that refuses what the backend documents to refuse. A real worker takes a call with them, through
-both doors.
+that refuses what the backend documents to refuse. A real worker takes a call with them, in
+code and zero-code.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def at(origin: str, variables: dict[str, str]) -> dict[str, str]:
 
 def a_call(variables: dict[str, str], *, by_command: bool) -> Run:
     """One call of a worker that was set up like this, and no complaint about it."""
-    agent = "no_telemetry" if by_command else "module_level"
+    agent = "zero_code" if by_command else "instrument_at_import"
     run = run_agent(agent, variables, by_command=by_command)
     assert run.calls_ended == 1
     assert run.logged("ERROR") == []

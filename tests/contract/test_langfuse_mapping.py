@@ -437,7 +437,7 @@ def run(request: pytest.FixtureRequest, stand_in: StandIn) -> Run:
         "LANGFUSE_RELEASE": "1.2.3",
     }
     by_command = request.param == "command"
-    agent = partial(run_agent, "no_telemetry" if by_command else "module_level", variables)
+    agent = partial(run_agent, "zero_code" if by_command else "instrument_at_import", variables)
     return agent(by_command=by_command)
 
 

@@ -67,7 +67,7 @@ def run(misbehaviour: str) -> Cost:
     ):
         ledger = Path(directory) / "ledger"
         run_agent(
-            "losing",
+            "span_ledger",
             {
                 "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": f"{backend.endpoint}/v1/traces",
                 "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": f"{healthy.endpoint}/v1/metrics",

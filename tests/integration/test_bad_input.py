@@ -38,7 +38,7 @@ _MISTAKES = {
 @pytest.fixture(scope="module")
 def mistaken() -> Run:
     """A worker with a mistake in every variable, and two calls in job processes."""
-    return run_agent("module_level", {**_MISTAKES, "CALLS": "2"})
+    return run_agent("instrument_at_import", {**_MISTAKES, "CALLS": "2"})
 
 
 def _assert_said_once(run: Run, *parts: str) -> None:
@@ -97,7 +97,7 @@ def test_mistakes_are_said_by_the_command_too() -> None:
     of_ours = {name: _MISTAKES[name] for name in _MISTAKES if "CALLSPAN" in name or "GENAI" in name}
     protocol = {"OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"}
     endpoint = {"OTEL_EXPORTER_OTLP_ENDPOINT": "{endpoint}"}
-    run = run_agent("no_telemetry", {**_QUICK, **endpoint, **protocol, **of_ours}, by_command=True)
+    run = run_agent("zero_code", {**_QUICK, **endpoint, **protocol, **of_ours}, by_command=True)
 
     assert run.calls_ended == 1
     assert_whole(run.spans)
@@ -108,7 +108,7 @@ def test_mistakes_are_said_by_the_command_too() -> None:
 
 def test_mistakes_are_said_where_the_line_is_in_the_setup_function() -> None:
     """There the worker is not instrumented: the job process says what it found."""
-    run = run_agent("line_in_setup", {**_MISTAKES, "OTEL_METRICS_EXPORTER": "none"})
+    run = run_agent("instrument_in_setup", {**_MISTAKES, "OTEL_METRICS_EXPORTER": "none"})
 
     assert run.calls_ended == 1
     assert_whole(run.spans)
@@ -128,7 +128,7 @@ def test_mistakes_are_said_where_the_line_is_in_the_setup_function() -> None:
 )
 def test_endpoint_without_scheme(endpoint: str) -> None:
     """Nothing is tried there, so nothing fails call after call."""
-    run = run_agent("module_level", {**_QUICK, "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint})
+    run = run_agent("instrument_at_import", {**_QUICK, "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint})
 
     assert run.calls_ended == 1
     _assert_said_once(
@@ -144,7 +144,7 @@ def test_endpoint_without_scheme(endpoint: str) -> None:
 def test_endpoint_without_scheme_is_right_for_grpc() -> None:
     """GRPC takes host:port, as the specification lets it."""
     run = run_agent(
-        "module_level",
+        "instrument_at_import",
         {
             **_QUICK,
             "OTEL_EXPORTER_OTLP_ENDPOINT": "{address}",
@@ -163,7 +163,7 @@ def test_endpoint_without_scheme_is_right_for_grpc() -> None:
 def test_endpoint_whose_port_is_no_number() -> None:
     """A plain message, no traceback."""
     endpoint = f"http://user:{_SECRET}@localhost:port"
-    run = run_agent("module_level", {**_QUICK, "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint})
+    run = run_agent("instrument_at_import", {**_QUICK, "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint})
 
     assert run.calls_ended == 1
     _assert_said_once(
@@ -177,7 +177,7 @@ def test_endpoint_where_nothing_answers() -> None:
     """Said once for all signals when the worker starts, then once per call with a count."""
     endpoint = f"http://user:{_SECRET}@127.0.0.1:1"
     variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, "EXECUTOR": "thread"}
-    run = run_agent("module_level", variables)
+    run = run_agent("instrument_at_import", variables)
 
     assert run.calls_ended == 1
     (line,) = (line for line in run.logged("WARNING") if "nothing answers" in line)
@@ -193,7 +193,7 @@ def test_endpoint_where_nothing_answers() -> None:
 def test_endpoint_with_credentials_is_used_and_not_shown() -> None:
     """The exporter authenticates with them; no line in the log has them."""
     endpoint = f"http://user:{_SECRET}@{{address}}"
-    run = run_agent("module_level", {**_QUICK, "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint})
+    run = run_agent("instrument_at_import", {**_QUICK, "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint})
 
     assert_whole(run.spans)
     assert all(request.headers["authorization"].startswith("Basic ") for request in run.requests)
@@ -282,7 +282,7 @@ def test_livekit_that_is_too_old_for_the_command(tmp_path: Path) -> None:
     metadata = "Metadata-Version: 2.1\nName: livekit-agents\nVersion: 1.2.18\n"
     (older / "METADATA").write_text(metadata)
     variables = {**_QUICK, "OTEL_TRACES_EXPORTER": "none", "PYTHONPATH": str(tmp_path)}
-    run = run_agent("no_telemetry", variables, by_command=True)
+    run = run_agent("zero_code", variables, by_command=True)
 
     assert run.calls_ended == 1
     assert run.logged() == []

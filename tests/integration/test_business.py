@@ -141,7 +141,7 @@ def unsaid(request: pytest.FixtureRequest) -> Calls:
     """Calls of an application that knows nothing of telemetry."""
     with ScriptedChatServer(MODEL) as model, StandInSipService() as sip:
         calls = take(
-            "worth" if request.param else "worth_line",
+            "business_outcomes" if request.param else "business_outcomes_in_code",
             list(OUTCOMES),
             {
                 "OPENAI_BASE_URL": model.base_url,
@@ -203,7 +203,7 @@ def said(request: pytest.FixtureRequest) -> Calls:
     """Calls of an application that says what they are worth."""
     with ScriptedChatServer(MODEL) as model:
         return take(
-            "worth_said" if request.param else "worth_said_line",
+            "business_declarations" if request.param else "business_declarations_in_code",
             ["plain-1", "complaint-1", "wrong-1"],
             {"OPENAI_BASE_URL": model.base_url},
             by_command=request.param,
@@ -260,7 +260,7 @@ def test_without_instrumentation_it_does_nothing() -> None:
     with ScriptedChatServer(MODEL) as model, ThreadPoolExecutor(1) as pool, CallGate() as gate:
         ending = pool.submit(
             run_agent,
-            "worth_said",
+            "business_declarations",
             {
                 "OPENAI_BASE_URL": model.base_url,
                 "OPENAI_API_KEY": "none",
@@ -308,7 +308,7 @@ def spoken(tmp_path_factory: pytest.TempPathFactory) -> Calls:
             )
         )
         return take(
-            "worth_spoken",
+            "pipeline_and_realtime",
             ["pipeline", "realtime"],
             {
                 "CHAT": model.base_url,
@@ -397,7 +397,7 @@ def test_a_price_file_with_a_typo_is_said_and_the_worker_goes_on(
     prices = tmp_path / "prices.toml"
     prices.write_text('[tts."acme/voice"]\nper_charakter = 0.00003\n')
     run = run_agent(
-        "no_telemetry" if by_command else "module_level",
+        "zero_code" if by_command else "instrument_at_import",
         {
             "OTEL_EXPORTER_OTLP_ENDPOINT": "{endpoint}",
             "OTEL_METRICS_EXPORTER": "none",

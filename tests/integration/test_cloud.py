@@ -33,7 +33,7 @@ class Recorded:
 def _record(line: str, *, by_command: bool = False, **variables: str) -> Recorded:
     with CloudStandIn() as cloud:
         run = run_agent(
-            "recorded",
+            "cloud_recording",
             {
                 "LINE": line,
                 "REAL_JOBS": "1",

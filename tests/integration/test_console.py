@@ -14,7 +14,7 @@ from kit.paths import AGENTS
 from kit.workers import assert_whole
 from offline.receiver import OtlpReceiver
 
-_AGENT = AGENTS / "module_level.py"
+_AGENT = AGENTS / "instrument_at_import.py"
 
 
 def test_a_call_at_the_console_is_a_whole_trace_of_its_kind() -> None:

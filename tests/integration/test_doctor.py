@@ -557,34 +557,44 @@ _TOP = "the top of agent.py, outside of every function and of if __name__ == '__
 @pytest.mark.parametrize(
     ("agent", "status", "finding", "remedy"),
     [
-        ("module_level", "ok", "module_level.py calls instrument() at its import", ""),
-        ("imported_later", "ok", "imported_later.py calls instrument() at its import", ""),
         (
-            "line_under_main",
+            "instrument_at_import",
+            "ok",
+            "instrument_at_import.py calls instrument() at its import",
+            "",
+        ),
+        (
+            "instrument_before_livekit",
+            "ok",
+            "instrument_before_livekit.py calls instrument() at its import",
+            "",
+        ),
+        (
+            "instrument_under_main",
             "warning",
-            "line_under_main.py:12: instrument() stands in if __name__ == '__main__', which is "
-            "not run where the worker is started by lk agent or python -m livekit.agents",
+            "instrument_under_main.py:12: instrument() stands in if __name__ == '__main__', which "
+            "is not run where the worker is started by lk agent or python -m livekit.agents",
             f"move it to {_TOP}",
         ),
         (
-            "passed_under_main",
+            "provider_as_argument_under_main",
             "problem",
-            "passed_under_main.py:13: instrument() stands in if __name__ == '__main__', with a "
-            "tracer_provider that no job process gets to see",
+            "provider_as_argument_under_main.py:13: instrument() stands in "
+            "if __name__ == '__main__', with a tracer_provider that no job process gets to see",
             f"move it to {_TOP}",
         ),
         (
-            "line_in_setup",
+            "instrument_in_setup",
             "problem",
-            "line_in_setup.py:14: instrument() stands in setup, which runs in job processes only: "
-            "nobody adds up their numbers, and no scrape is served",
+            "instrument_in_setup.py:14: instrument() stands in setup, which runs in job processes "
+            "only: nobody adds up their numbers, and no scrape is served",
             f"move it to {_TOP}",
         ),
         (
-            "no_telemetry",
+            "zero_code",
             "warning",
-            "no_telemetry.py does not call instrument(): it is instrumented where it is started "
-            "by opentelemetry-instrument python no_telemetry.py start, and not otherwise",
+            "zero_code.py does not call instrument(): it is instrumented where it is started "
+            "by opentelemetry-instrument python zero_code.py start, and not otherwise",
             f"start it that way, or write at {_TOP}: from callspan import instrument; instrument()",
         ),
     ],
@@ -595,7 +605,10 @@ def test_where_the_line_stands(agent: str, status: str, finding: str, remedy: st
     assert report.of("worker") == (status, finding, remedy)
 
 
-@pytest.mark.parametrize(("agent", "line"), [("late_global", 20), ("late_livekits", 19)])
+@pytest.mark.parametrize(
+    ("agent", "line"),
+    [("global_provider_in_entrypoint", 20), ("livekit_provider_in_entrypoint", 19)],
+)
 def test_a_provider_that_is_set_too_late(agent: str, line: int) -> None:
     """One in the entrypoint is found in the source: importing does not run it."""
     report = doctor(str(AGENTS / f"{agent}.py"), **NOTHING)
@@ -612,7 +625,7 @@ def test_a_provider_of_ones_own_and_what_it_exports() -> None:
     """A span is sent through it, and it has its own policy on content."""
     with OtlpReceiver() as receiver:
         report = doctor(
-            str(AGENTS / "global_before.py"), **ONLY_TRACES, OWN_ENDPOINT=receiver.endpoint
+            str(AGENTS / "global_provider_before.py"), **ONLY_TRACES, OWN_ENDPOINT=receiver.endpoint
         )
         (span,) = receiver.spans
         endpoint = receiver.endpoint
@@ -620,7 +633,9 @@ def test_a_provider_of_ones_own_and_what_it_exports() -> None:
     assert span.resource["service.name"] == "own"
     assert report.exit_status == 0
     _, own = (one for one in report.verdicts if one["check"] == "worker")
-    assert own["finding"].startswith("your own TracerProvider is used, of global_before.py:")
+    assert own["finding"].startswith(
+        "your own TracerProvider is used, of global_provider_before.py:"
+    )
     status, finding, _ = report.of("traces")
     assert status == "ok"
     assert finding.startswith(f"otlp(http/protobuf {endpoint}/v1/traces): took a test export")
@@ -633,7 +648,7 @@ def test_an_exporter_of_ones_own_with_the_path_twice() -> None:
     """The mistake that is made most, here in code: it is answered as the Collector answers it."""
     with answering(404) as address:
         twice = f"{address}/v1/traces"
-        report = doctor(str(AGENTS / "passed.py"), **NOTHING, OWN_ENDPOINT=twice)
+        report = doctor(str(AGENTS / "provider_as_argument.py"), **NOTHING, OWN_ENDPOINT=twice)
     assert report.exit_status == 1
     assert report.of("traces") == (
         "problem",
@@ -645,18 +660,18 @@ def test_an_exporter_of_ones_own_with_the_path_twice() -> None:
 
 def test_a_provider_that_is_set_in_each_job_process() -> None:
     """Importing does not make it: it is said to be used, and nothing is sent to it."""
-    report = doctor(str(AGENTS / "livekits_in_setup.py"), **NOTHING)
+    report = doctor(str(AGENTS / "livekit_provider_in_setup.py"), **NOTHING)
     _, found = (one for one in report.verdicts if one["check"] == "worker")
     assert found["status"] == "ok"
     assert found["finding"] == (
-        "livekits_in_setup.py:18: a TracerProvider is set in setup, before the first call: it is "
-        "used for the spans of calls"
+        "livekit_provider_in_setup.py:18: a TracerProvider is set in setup, before the first call: "
+        "it is used for the spans of calls"
     )
 
 
 def test_an_exporter_of_ones_own_that_hangs_or_is_alone() -> None:
     """Neither a backend that does not answer nor one that is not there is waited for."""
-    agent = str(AGENTS / "passed.py")
+    agent = str(AGENTS / "provider_as_argument.py")
     with OtlpReceiver(mode="hang") as receiver:
         report = doctor(agent, "--timeout", "0.5", **NOTHING, OWN_ENDPOINT=receiver.endpoint)
     status, finding, _ = report.of("traces")

@@ -30,7 +30,7 @@ def _endings(run: Run) -> list[float]:
 
 def _run(mode: Mode, **variables: str) -> Run:
     return run_agent(
-        "ending",
+        "job_end_log",
         {
             "OTEL_EXPORTER_OTLP_ENDPOINT": "{endpoint}",
             "OTEL_METRICS_EXPORTER": "none",

@@ -97,7 +97,7 @@ def take_calls(
         prices.write_text(PRICES.format(server=urlsplit(model.base_url).netloc))
         ending = pool.submit(
             run_agent,
-            "hooked",
+            "data_hooks",
             {
                 "OTEL_EXPORTER_OTLP_ENDPOINT": "{endpoint}",
                 "OTEL_METRICS_EXPORTER": "prometheus",
@@ -319,7 +319,7 @@ def test_a_hook_that_hangs_at_the_end_delays_it_by_the_flush_at_most(tmp_path: P
 def test_latencies_are_those_of_the_spans(tmp_path: Path) -> None:
     """Real speech: each answer's latency, its stages, what was interrupted, who spoke how long."""
     rooms = ("call-books", "call-interrupts")
-    calls = take_speech_calls(tmp_path, "speech_hooked", rooms)
+    calls = take_speech_calls(tmp_path, "speech_call_end_hook", rooms)
     lines = [line for line in calls.log.splitlines() if line.startswith("SUMMARY ")]
     summaries = {
         calls.rooms[summary["call_id"]]: summary
@@ -361,7 +361,7 @@ def test_a_clock_that_is_set_back_changes_no_duration(tmp_path: Path) -> None:
     since = time.monotonic()
     calls = take_speech_calls(
         tmp_path,
-        "speech_set_back",
+        "speech_clock_set_back",
         ("call-books",),
         # where the first process's clock is ours before livekit-agents is imported
         START_METHOD="spawn",

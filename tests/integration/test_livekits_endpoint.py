@@ -22,7 +22,7 @@ def test_livekits_endpoint_shows_the_workers_numbers(tmp_path: Path) -> None:
     with ThreadPoolExecutor(1) as pool, CallGate() as gate:
         ending = pool.submit(
             run_agent,
-            "livekits_endpoint",
+            "livekit_metrics_endpoint",
             {
                 "OTEL_TRACES_EXPORTER": "none",
                 "OTEL_METRICS_EXPORTER": "none",
@@ -50,7 +50,7 @@ def test_livekits_endpoint_shows_the_workers_numbers(tmp_path: Path) -> None:
 def test_multiprocess_mode_is_refused_in_plain_words(tmp_path: Path) -> None:
     """An endpoint in that mode would show none of the worker's numbers."""
     run = run_agent(
-        "module_level",
+        "instrument_at_import",
         {
             "OTEL_TRACES_EXPORTER": "none",
             "OTEL_METRICS_EXPORTER": "none",

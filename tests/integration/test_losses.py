@@ -38,7 +38,7 @@ def _lose(directory: Path, mode: Mode = "ok", **variables: str) -> Losses:
     ledger = directory / "ledger"
     with OtlpReceiver() as healthy:
         run = run_agent(
-            "losing",
+            "span_ledger",
             {
                 "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "{endpoint}/v1/traces",
                 "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": f"{healthy.endpoint}/v1/metrics",

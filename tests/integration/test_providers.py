@@ -1,7 +1,7 @@
 # Copyright The Callspan Authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Whose provider is used, where the line may stand, and that both doors do the same."""
+"""Whose provider is used, where the line may stand, and that in code and zero-code do the same."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from kit.workers import (
     assert_whole,
     names,
     run_agent,
+    run_in_code_and_zero_code,
     run_side_by_side,
-    run_through_both_doors,
 )
 from offline.received import ReceivedSpan
 
@@ -35,7 +35,7 @@ _MOVE_IT = "a TracerProvider was set after this process was ready for calls"
 @pytest.fixture(scope="module")
 def reference() -> Counter[str]:
     """The spans of one call, as LiveKit makes them."""
-    run = run_agent("reference", {})
+    run = run_agent("livekit_alone", {})
     assert_whole(run.own_spans)
     return names(run.own_spans)
 
@@ -48,7 +48,12 @@ def _assert_complete(spans: list[ReceivedSpan], expected: Counter[str], *, calls
 # --- the application's own provider ------------------------------------------------------------
 
 
-_OWN = ["global_before", "global_after", "passed", "livekits_in_setup"]
+_OWN = [
+    "global_provider_before",
+    "global_provider_after",
+    "provider_as_argument",
+    "livekit_provider_in_setup",
+]
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +75,7 @@ def test_own_provider_is_used_in_place_of_ours(
     assert {span.resource["service.name"] for span in run.own_spans} == {"own"}
     assert {span.attributes["agent.name"] for span in run.own_spans} == {"receptionist"}
     (start_line,) = run.logged()
-    if agent != "livekits_in_setup":  # which the worker itself cannot know of
+    if agent != "livekit_provider_in_setup":  # which the worker itself cannot know of
         assert (
             "traces: your own TracerProvider, which exports content by its own policy; "
             "metrics: none; content: off" in start_line
@@ -79,7 +84,7 @@ def test_own_provider_is_used_in_place_of_ours(
 
 def test_own_provider_passed_where_no_job_process_comes_is_pointed_out() -> None:
     """A provider cannot travel to a job process: the worker says so, and where to pass it."""
-    run = run_agent("passed_under_main", _ENDPOINT)
+    run = run_agent("provider_as_argument_under_main", _ENDPOINT)
 
     (line,) = (line for line in run.stderr.splitlines() if "tracer_provider=" in line)
     assert "only the worker's main process gets to see it" in line
@@ -93,10 +98,16 @@ def late() -> dict[str, Future[Run]]:
     threads = {**_ENDPOINT, "EXECUTOR": "thread", "CALLS": "2"}
     return run_side_by_side(
         {
-            "late_livekits": partial(run_agent, "late_livekits", _ENDPOINT),
-            "late_global": partial(run_agent, "late_global", _ENDPOINT),
-            "alone": partial(run_agent, "late_livekits", {"OTEL_METRICS_EXPORTER": "none"}),
-            "threads": partial(run_agent, "late_livekits", threads),
+            "livekit_provider_in_entrypoint": partial(
+                run_agent, "livekit_provider_in_entrypoint", _ENDPOINT
+            ),
+            "global_provider_in_entrypoint": partial(
+                run_agent, "global_provider_in_entrypoint", _ENDPOINT
+            ),
+            "alone": partial(
+                run_agent, "livekit_provider_in_entrypoint", {"OTEL_METRICS_EXPORTER": "none"}
+            ),
+            "threads": partial(run_agent, "livekit_provider_in_entrypoint", threads),
         }
     )
 
@@ -107,7 +118,9 @@ def with_callback(reference: Counter[str]) -> Counter[str]:
     return reference + Counter({"shutdown_callback": 1})
 
 
-@pytest.mark.parametrize("agent", ["late_livekits", "late_global"])
+@pytest.mark.parametrize(
+    "agent", ["livekit_provider_in_entrypoint", "global_provider_in_entrypoint"]
+)
 def test_late_provider_gets_the_whole_trace(
     agent: str, late: dict[str, Future[Run]], with_callback: Counter[str]
 ) -> None:
@@ -122,7 +135,9 @@ def test_late_provider_gets_the_whole_trace(
     assert run.logged("ERROR") == []
 
 
-@pytest.mark.parametrize("agent", ["late_livekits", "late_global"])
+@pytest.mark.parametrize(
+    "agent", ["livekit_provider_in_entrypoint", "global_provider_in_entrypoint"]
+)
 def test_late_provider_keeps_its_policy_and_its_service(
     agent: str, late: dict[str, Future[Run]]
 ) -> None:
@@ -162,12 +177,12 @@ def test_late_providers_of_calls_in_one_process_get_each_span_once(
 
 
 _PLACES = {
-    "at the top": ("module_level", False),
-    "in the setup function": ("line_in_setup", False),
-    "under main": ("line_under_main", False),
-    "twice": ("line_twice", False),
-    "beside the command": ("module_level", True),
-    "the command alone": ("no_telemetry", True),
+    "at the top": ("instrument_at_import", False),
+    "in the setup function": ("instrument_in_setup", False),
+    "under main": ("instrument_under_main", False),
+    "twice": ("instrument_twice", False),
+    "beside the command": ("instrument_at_import", True),
+    "the command alone": ("zero_code", True),
 }
 
 
@@ -195,11 +210,11 @@ def test_trace_is_whole_wherever_the_line_stands(
     assert run.logged("ERROR") == []
 
 
-# --- both doors --------------------------------------------------------------------------------
+# --- in code and zero-code ---------------------------------------------------------------------
 
 
 def _sent(run: Run) -> dict[str, object]:
-    """What two doors are compared by; a path is a gRPC method where that is the protocol."""
+    """What the two ways are compared by; a path is a gRPC method where that is the protocol."""
     described = ("service.name", "deployment.environment.name", "host.name")
     return {
         "paths": {request.path for request in run.requests},
@@ -221,7 +236,7 @@ def test_doors_send_the_same_to_the_same_place(
     variables: Mapping[str, str], protocol: Protocol, reference: Counter[str]
 ) -> None:
     """The same variables give the same protocol, path, headers, resource, spans and metrics."""
-    line, command = run_through_both_doors(
+    line, command = run_in_code_and_zero_code(
         {
             **_ENDPOINT,
             **variables,
@@ -248,7 +263,7 @@ def test_doors_send_the_same_to_the_same_place(
 
 def test_doors_batch_and_list_and_address_as_the_variables_say(reference: Counter[str]) -> None:
     """Each span once to each exporter of a list, in batches of one, at the signal's own address."""
-    for run in run_through_both_doors(
+    for run in run_in_code_and_zero_code(
         {
             **_ONLY_TRACES,
             "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1",
@@ -280,7 +295,7 @@ def test_doors_batch_and_list_and_address_as_the_variables_say(reference: Counte
 def test_doors_send_no_trace_where_the_variables_say_so(variables: Mapping[str, str]) -> None:
     """Nothing of a trace that is not sampled or has no exporter; metrics do not depend on it."""
     executor = {"EXECUTOR": "thread"}
-    for run in run_through_both_doors({**_ENDPOINT, **_BY_HTTP, **executor, **variables}):
+    for run in run_in_code_and_zero_code({**_ENDPOINT, **_BY_HTTP, **executor, **variables}):
         assert run.calls_ended == 1
         assert run.requests_to(*_TRACES) == []
         assert run.requests_to(*_METRICS)

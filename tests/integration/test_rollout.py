@@ -26,7 +26,7 @@ from kit.paths import AGENTS
 from kit.workers import clean_environ
 from offline.receiver import Mode, OtlpReceiver
 
-_AGENT = AGENTS / "started.py"
+_AGENT = AGENTS / "start_command.py"
 _TIMES = int(os.environ.get("ROLLOUTS", "3"))
 """How often a worker is ended by each signal."""
 _COMPLETED = {"agent_name": "receptionist", "outcome": "completed"}

@@ -36,7 +36,7 @@ def _identities(
     steps: str, variables: Mapping[str, str] | None = None, *, by_command: bool = False
 ) -> dict[str, Any]:
     run = run_agent(
-        "identities",
+        "patched_objects",
         {**_ENDPOINT, "EXECUTOR": "thread", "STEPS": steps, **(variables or {})},
         by_command=by_command,
     )
@@ -149,7 +149,7 @@ def test_instrumenting_again_delivers_again() -> None:
 
 def test_instrumentor_waits_for_livekit_to_be_imported() -> None:
     """It costs nothing before that, and misses nothing after it."""
-    run = run_agent("imported_later", _ENDPOINT)
+    run = run_agent("instrument_before_livekit", _ENDPOINT)
 
     assert "before livekit: True" in run.stdout
     assert run.calls_ended == 1
@@ -180,7 +180,7 @@ def without() -> dict[str, Future[Run]]:
     def run_without(part: str, door: str) -> Run:
         where, name = _DOORS[door]
         variables = {**_ENDPOINT, "WHERE": where, name: part}
-        return run_agent("parts_off", variables, by_command=where == "none")
+        return run_agent("switched_off_parts", variables, by_command=where == "none")
 
     return run_side_by_side(
         {

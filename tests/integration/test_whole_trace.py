@@ -89,7 +89,7 @@ def take_calls(folder: Path, agent: str, rooms: tuple[str, ...], **variables: st
                 "ROOMS": ",".join(rooms),
                 **variables,
             },
-            by_command=agent == "speech_no_line",
+            by_command=agent == "speech_zero_code",
             timeout_s=150,
         )
     made = {}
@@ -124,7 +124,7 @@ def assert_all_arrived(calls: Calls, rooms: tuple[str, ...]) -> None:
             assert span.attributes["agent.call.kind"] == "production"
 
 
-@pytest.fixture(scope="module", params=["speech_line", "speech_no_line"])
+@pytest.fixture(scope="module", params=["speech_in_code", "speech_zero_code"])
 def calls(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Calls:
     """Five calls at once in forkserver job processes, through each door."""
     return take_calls(tmp_path_factory.mktemp("calls"), request.param, ROOMS)
@@ -231,7 +231,7 @@ def test_content_is_whole_when_asked_for(tmp_path: Path) -> None:
     """With the standard variable, conversations are there for a backend that draws them."""
     calls = take_calls(
         tmp_path,
-        "speech_line",
+        "speech_in_code",
         ("call-books",),
         OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT="SPAN_ONLY",
     )
@@ -254,7 +254,7 @@ def test_content_is_whole_when_asked_for(tmp_path: Path) -> None:
         pytest.param({"EXECUTOR": "thread"}, id="thread"),
     ],
 )
-@pytest.mark.parametrize("agent", ["speech_line", "speech_no_line"])
+@pytest.mark.parametrize("agent", ["speech_in_code", "speech_zero_code"])
 def test_other_process_models(agent: str, variables: dict[str, str], tmp_path: Path) -> None:
     """The same under spawn, and with several calls in one process."""
     rooms = ROOMS[:4]

@@ -3,7 +3,7 @@
 
 """Numbers that add up: what a real worker says of its calls is what was done to them.
 
-Through both doors, in each process model, on Prometheus and on OTLP.
+In code and zero-code, in each process model, on Prometheus and on OTLP.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from offline.received import ReceivedSpan
 from offline.receiver import OtlpReceiver
 
 IDENTITIES = "IDENTITIES"
-"""Begins the line in which a call prints the names of its own (see counted_no_line.py)."""
+"""Begins the line in which a call prints the names of its own (see kit/agents/every_ending.py)."""
 
 MODEL = Script(
     [
@@ -123,7 +123,7 @@ def a_worker(
     ):
         ending = pool.submit(
             run_agent,
-            "counted_no_line" if by_command else "counted",
+            "every_ending" if by_command else "every_ending_in_code",
             {
                 "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.endpoint,
                 "OTEL_EXPORTER_PROMETHEUS_PORT": str(port),

@@ -27,9 +27,9 @@ from offline.receiver import Mode, OtlpReceiver
 
 _LOGGER = "callspan"
 _CALL_ENDED = "CALL ENDED"
-"""Printed by every call that ran to its end (see calls.py)."""
+"""Printed by every call that ran to its end (see agents/short_call.py)."""
 SAID = "Zanzibar"
-"""Only said by the agent (see calls.py): wherever this word is found, content is."""
+"""Only said by the agent (see agents/short_call.py): wherever this word is found, content is."""
 _TIMEOUT_S = 60.0
 """What a run takes at most on a busy machine; it takes three to six seconds on a free one."""
 
@@ -131,19 +131,19 @@ def run_side_by_side(cases: Mapping[str, Callable[[], Run]]) -> dict[str, Future
         return {name: pool.submit(run) for name, run in cases.items()}
 
 
-def run_through_both_doors(
+def run_in_code_and_zero_code(
     variables: Mapping[str, str], *, protocol: Protocol = "http"
 ) -> tuple[Run, Run]:
-    """Run the same call by the one line and by the command."""
-    doors = run_side_by_side(
+    """Run the same call instrumented in code and zero-code, by the command."""
+    runs = run_side_by_side(
         {
-            "line": partial(run_agent, "module_level", variables, protocol=protocol),
-            "command": partial(
-                run_agent, "no_telemetry", variables, by_command=True, protocol=protocol
+            "in code": partial(run_agent, "instrument_at_import", variables, protocol=protocol),
+            "zero-code": partial(
+                run_agent, "zero_code", variables, by_command=True, protocol=protocol
             ),
         }
     )
-    return doors["line"].result(), doors["command"].result()
+    return runs["in code"].result(), runs["zero-code"].result()
 
 
 def names(spans: Iterable[ReceivedSpan]) -> Counter[str]:

@@ -16,6 +16,7 @@ from typing import Any
 from livekit.agents import Agent, JobContext, llm
 from livekit.plugins import openai
 
+from business_outcomes import JOB, make_server
 from callspan import business, instrument
 from kit.behaviours import scenarios
 from kit.behaviours.environment import Environment, words
@@ -23,7 +24,6 @@ from kit.call_gate import serve
 from offline.llm_server import Rule, Script, ScriptedChatServer
 from offline.realtime_script import RealtimeReply, RealtimeScript
 from offline.realtime_server import ScriptedRealtimeServer
-from worth import JOB, make_server
 
 instrument()
 business.declare_label("intent", ("booking", "billing", "complaint"))

@@ -5,8 +5,8 @@
 
 from livekit.agents.telemetry import traces
 
-from calls import make_server, serve
 from callspan import instrument
+from short_call import make_server, serve
 
 del traces._DynamicTracer.set_provider
 instrument()

@@ -26,8 +26,8 @@ importlib.metadata.entry_points = _entry_points
 for module in filter(None, os.environ.get("BROKEN", "").split(",")):
     sys.modules[module] = None  # type: ignore[assignment]  # what import then calls not found
 
-from calls import make_server, serve  # noqa: E402
 from callspan import instrument  # noqa: E402
+from short_call import make_server, serve  # noqa: E402
 
 instrument()
 
