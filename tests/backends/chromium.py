@@ -22,7 +22,7 @@ from typing import Any, Final
 
 import aiohttp
 
-from system.logged_process import LoggedProcess
+from kit.logged_process import LoggedProcess
 
 _PROGRAMS: Final = ("chromium", "chromium-browser", "google-chrome")
 _READY: Final = "DevTools listening on "

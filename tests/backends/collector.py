@@ -19,8 +19,8 @@ from typing import Any, Final
 
 import pytest
 
-from integration.scrape import free_port
-from system.logged_process import LoggedProcess
+from kit.logged_process import LoggedProcess
+from kit.scrape import free_port
 
 CONFIG: Final = Path(__file__).parents[2] / "collector-config"
 """Where the shipped files are."""

@@ -19,14 +19,14 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from backends.routes import RoutePrometheus
-from integration.scrape import free_port
 from kit.call_gate import CallGate
+from kit.prometheus import Programs
+from kit.scrape import free_port
 from kit.workers import run_agent
 from offline.dialogue import RECEPTIONIST
 from offline.llm_server import Reply, Rule, Script, ScriptedChatServer
 from offline.received import ReceivedSpan
 from offline.receiver import OtlpReceiver
-from system.prometheus import Programs
 
 AGENT: Final = "dental-receptionist"
 OLD, NEW = "1.2.3", "1.3.0"

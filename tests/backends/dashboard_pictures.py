@@ -18,7 +18,7 @@ from typing import Final
 from backends.dashboard_calls import Filled, filled_prometheus
 from backends.dashboard_svg import Drawn, draw
 from backends.grafana import Dashboard, View
-from system.prometheus import PrometheusUnavailableError, find
+from kit.prometheus import PrometheusUnavailableError, find
 
 PICTURED: Final = ("business", "voice")
 

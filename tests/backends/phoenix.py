@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from integration.scrape import free_port
-from system.logged_process import LoggedProcess
+from kit.logged_process import LoggedProcess
+from kit.scrape import free_port
 
 BINARY_VARIABLE: Final = "PHOENIX_BINARY"
 """Names Phoenix's executable, in a virtual environment of its own: its pins are not ours."""

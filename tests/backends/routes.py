@@ -19,9 +19,9 @@ from typing import Any, Final
 
 import yaml
 
-from integration.scrape import free_port
-from system.logged_process import LoggedProcess
-from system.prometheus import Programs
+from kit.logged_process import LoggedProcess
+from kit.prometheus import Programs
+from kit.scrape import free_port
 
 SHIPPED: Final = Path(__file__).parents[2] / "collector-config" / "prometheus"
 """Where the shipped configuration and rules are."""

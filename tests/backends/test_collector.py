@@ -38,10 +38,10 @@ from backends.collector import (
     required,
     validate,
 )
-from backends.otlp_backend import OtlpBackend
 from callspan import semconv
 from callspan.metrics.worker.naming import family_name
-from integration.scrape import free_port, scrape
+from kit.otlp_backend import OtlpBackend
+from kit.scrape import free_port, scrape
 from offline.received import ReceivedSpan
 from offline.receiver import OtlpReceiver
 

@@ -26,15 +26,15 @@ from backends.collector import (
     Collector,
     required,
 )
-from backends.otlp_backend import OtlpBackend
 from backends.routes import RoutePrometheus, Series, shipped_config
 from callspan.export.content_filter import is_content
-from integration.scrape import free_port, sent_totals
 from kit.call_gate import CallGate
+from kit.otlp_backend import OtlpBackend
+from kit.prometheus import PrometheusUnavailableError, find
+from kit.scrape import free_port, sent_totals
 from kit.workers import Run, run_agent
 from offline.llm_server import Reply, Rule, Script, ScriptedChatServer, ToolCall
 from offline.received import ReceivedSpan
-from system.prometheus import PrometheusUnavailableError, find
 
 # the first run may have to build the Collector
 pytestmark = pytest.mark.timeout(1800)

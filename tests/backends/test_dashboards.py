@@ -22,7 +22,7 @@ from backends.dashboard_calls import AGENT, NEW, OLD, Filled, filled_prometheus
 from backends.dashboard_pictures import PICTURED, picture
 from backends.dashboard_svg import Drawn, draw
 from backends.grafana import COMMITTED, Dashboard, Line, Target, View, dashboards
-from system.prometheus import Programs, PrometheusUnavailableError, find
+from kit.prometheus import Programs, PrometheusUnavailableError, find
 
 # the first query waits for the calls
 pytestmark = pytest.mark.timeout(400)

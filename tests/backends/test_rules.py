@@ -23,8 +23,8 @@ import yaml
 from backends.routes import SHIPPED
 from callspan import semconv
 from callspan.metrics.worker.naming import family_name
-from integration.scrape import free_port
-from system.logged_process import LoggedProcess
+from kit.logged_process import LoggedProcess
+from kit.scrape import free_port
 
 RULES = sorted((SHIPPED / "rules").glob("*.yaml"))
 TESTS = sorted((SHIPPED / "tests").glob("*.yaml"))

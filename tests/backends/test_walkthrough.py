@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from backends.otlp_backend import OtlpBackend
+from kit.otlp_backend import OtlpBackend
 from kit.workers import Run, assert_whole, run_agent
 from offline.receiver import OtlpReceiver
 

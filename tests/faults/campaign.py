@@ -21,8 +21,8 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 )
 
 from faults.job import RECORD
-from integration.sip_service import StandInSipService
 from kit.paths import PYTHONPATH
+from kit.sip_service import StandInSipService
 from offline.receiver import OtlpReceiver
 
 _WORKER = Path(__file__).with_name("worker.py")

@@ -26,7 +26,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 from callspan import business
-from faults.stand_ins import LONG, REFUSED, Ear, Mind, Voice
+from kit.instant_models import LONG, REFUSED, InstantLLM, InstantSTT, InstantTTS
 from offline.line import TelephoneLine
 
 Conversation = list[dict[str, Any]]
@@ -92,14 +92,14 @@ def _read(session: AgentSession) -> Conversation:
 
 async def spoken(ctx: JobContext) -> Conversation:
     """A call with ears and a voice: tools, interruptions, a handoff, an error, a transfer."""
-    ear, line = Ear(), TelephoneLine(on_sound=lambda _: None)
+    recogniser, line = InstantSTT(), TelephoneLine(on_sound=lambda _: None)
     states: list[str] = []
     passed_on = asyncio.Event()
     session: AgentSession = AgentSession(
         userdata=passed_on,
-        stt=ear,
-        llm=Mind(),
-        tts=Voice(),
+        stt=recogniser,
+        llm=InstantLLM(),
+        tts=InstantTTS(),
         vad=None,
         turn_handling={
             "turn_detection": "stt",
@@ -119,7 +119,7 @@ async def spoken(ctx: JobContext) -> Conversation:
             answers.put_nowait(event.speech_handle)
 
         session.on("speech_created", created)
-        ear.hear(text)
+        recogniser.hear(text)
         await (await answers.get())
         session.off("speech_created", created)
 
@@ -159,7 +159,7 @@ async def _transfer(ctx: JobContext) -> None:
 
 async def chat(ctx: JobContext) -> Conversation:
     """A chat with one tool."""
-    session: AgentSession = AgentSession(llm=Mind(), vad=None)
+    session: AgentSession = AgentSession(llm=InstantLLM(), vad=None)
     await session.start(Receptionist())
     await session.run(user_input="hello")
     await session.run(user_input="book")

@@ -19,7 +19,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from faults.sick_backend import MISBEHAVIOURS, SickBackend
-from integration.scrape import attributes
+from kit.scrape import attributes
 from kit.workers import run_agent
 from offline.receiver import OtlpReceiver
 

@@ -17,13 +17,13 @@ import pytest
 from livekit.agents.voice.amd import AMDCategory
 
 from callspan import semconv
-from integration.scrape import free_port, samples, wait_for_scrape
-from integration.sip_service import StandInSipService
 from kit.call_gate import CallGate
+from kit.realtime.script import RealtimeReply, RealtimeScript
+from kit.realtime.server import ScriptedRealtimeServer
+from kit.scrape import free_port, samples, wait_for_scrape
+from kit.sip_service import StandInSipService
 from kit.workers import Run, run_agent
 from offline.llm_server import Reply, Rule, Script, ScriptedChatServer, ToolCall
-from offline.realtime_script import RealtimeReply, RealtimeScript
-from offline.realtime_server import ScriptedRealtimeServer
 from offline.received import ReceivedSpan
 from offline.receiver import OtlpReceiver
 

@@ -29,10 +29,10 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceResponse,
 )
 
-from backends.otlp_backend import OtlpBackend
 from callspan.providers.presets import names_for
-from integration.scrape import free_port
+from kit.otlp_backend import OtlpBackend
 from kit.paths import AGENTS
+from kit.scrape import free_port
 from offline.receiver import OtlpReceiver
 
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"

@@ -9,7 +9,7 @@ import re
 
 import pytest
 
-from integration.scrape import sent_totals
+from kit.scrape import sent_totals
 from kit.workers import Run, assert_whole, run_agent
 from offline.receiver import Mode
 

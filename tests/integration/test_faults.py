@@ -14,7 +14,7 @@ import pytest
 from callspan import semconv
 from faults import points
 from faults.campaign import WorkerRun, run_worker
-from integration.scrape import attributes
+from kit.scrape import attributes
 
 DROPPING = (
     "export.delivery:DeliveringSpanProcessor.on_end",

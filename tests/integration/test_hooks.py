@@ -18,9 +18,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from integration.scrape import free_port, samples, wait_for_scrape
 from integration.test_whole_trace import take_calls as take_speech_calls
 from kit.call_gate import CallGate
+from kit.scrape import free_port, samples, wait_for_scrape
 from kit.stages import AGREEMENT_S, drawn_stages, every_stage, received_record
 from kit.workers import Run, run_agent
 from offline.llm_server import Reply, Rule, Script, ScriptedChatServer, ToolCall

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from integration.scrape import free_port
 from kit.call_gate import CallGate
+from kit.scrape import free_port
 from kit.workers import run_agent
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from integration.scrape import attributes
+from kit.scrape import attributes
 from kit.workers import run_agent
 from offline.receiver import Mode, OtlpReceiver
 

@@ -35,8 +35,8 @@ from integration.recipes.page import (
     ROWS,
     WITH_US,
 )
-from integration.scrape import free_port, samples, wait_for_scrape
 from kit.call_gate import CallGate
+from kit.scrape import free_port, samples, wait_for_scrape
 from kit.workers import Run, run_agent
 from offline.llm_server import Reply, Rule, Script, ScriptedChatServer, ToolCall
 

@@ -22,8 +22,8 @@ import pytest
 
 from integration.reconciliation.ledger import PRICE_FILE, Ledger, Series, series
 from integration.reconciliation.script import KILLED
-from integration.scrape import free_port, samples, wait_for_scrape
 from kit.call_gate import CallGate
+from kit.scrape import free_port, samples, wait_for_scrape
 from kit.workers import Run, run_agent
 from offline.received import ReceivedSpan
 from offline.receiver import OtlpReceiver

@@ -21,8 +21,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from integration.scrape import Totals, sent_totals
 from kit.paths import AGENTS
+from kit.scrape import Totals, sent_totals
 from kit.workers import clean_environ
 from offline.receiver import Mode, OtlpReceiver
 

@@ -49,11 +49,11 @@ from callspan.livekit.patches import Patches
 from callspan.livekit.session import patch
 from callspan.waterfall.span_record import SpanRecord
 from kit.behaviours.environment import ScriptedSTT, words
+from kit.realtime.script import RealtimeReply, RealtimeScript
+from kit.realtime.server import ScriptedRealtimeServer
 from kit.stages import AGREEMENT_S, drawn_stages, every_stage
 from offline.line import Earpiece, TelephoneLine
 from offline.llm_server import Reply, Rule, Script, ScriptedChatServer, ToolCall
-from offline.realtime_script import RealtimeReply, RealtimeScript
-from offline.realtime_server import ScriptedRealtimeServer
 
 TOLERANCE_S = 0.1
 """What a busy machine may be late between a stage's end and our note of it; the shortest scripted

@@ -13,8 +13,8 @@ from collections import defaultdict
 
 import pytest
 
-from integration.scrape import scraped_totals
 from integration.test_worker_metrics import EXPECTED, IN_PROCESSES, Counted, count
+from kit.scrape import scraped_totals
 from offline.received import ReceivedSpan
 
 KEPT = {"tools-1", "sessionless-1", "broken-1"}

@@ -23,7 +23,7 @@ from callspan import LiveKitAgentsInstrumentor, business, instrument
 from callspan.business import declare, hooks
 from callspan.testing import CallRecorder, record_calls
 from callspan.tracing.call_trace import CallTrace
-from faults.stand_ins import Mind
+from kit.instant_models import InstantLLM
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "testing"
 PRICES = {"llm": {"openai/gpt-4o-mini": {"per_request": 0.25}}}
@@ -48,7 +48,7 @@ class Receptionist(Agent):
 
 
 async def call(*said: str) -> None:
-    async with AgentSession(llm=Mind()) as session:
+    async with AgentSession(llm=InstantLLM()) as session:
         await session.start(Receptionist())
         for text in said:
             await session.run(user_input=text)
@@ -148,7 +148,7 @@ async def test_calls_at_the_same_time(recorder: CallRecorder) -> None:
 
 async def test_a_session_that_another_task_started(recorder: CallRecorder) -> None:
     """As a fixture does: what its tools report is the call's."""
-    session = AgentSession[None](llm=Mind())
+    session = AgentSession[None](llm=InstantLLM())
     await asyncio.create_task(session.start(Receptionist()))
     await session.run(user_input="book")
     await session.aclose()
@@ -157,7 +157,7 @@ async def test_a_session_that_another_task_started(recorder: CallRecorder) -> No
 
 async def test_what_is_said_of_a_call_when_it_has_closed_counts(recorder: CallRecorder) -> None:
     """It is summed up when it is first looked at."""
-    session = AgentSession[None](llm=Mind())
+    session = AgentSession[None](llm=InstantLLM())
     await session.start(Receptionist())
     session.on("close", lambda _: business.outcome("failure"))
     await session.aclose()
@@ -294,7 +294,7 @@ async def test_what_happens_after_the_end_changes_nothing() -> None:
     assert recorder.call.summary.outcome == "booking"
     assert recorder.counter("agent.sessions") == 1
     with record_calls() as late:
-        session = AgentSession[None](llm=Mind())
+        session = AgentSession[None](llm=InstantLLM())
         await session.start(Receptionist())
     await session.aclose()
     with pytest.raises(LookupError, match=r"^a call is not over; "):
@@ -306,7 +306,7 @@ async def test_what_happens_after_the_end_changes_nothing() -> None:
 
 async def test_a_call_that_is_not_over(recorder: CallRecorder) -> None:
     """It is said how to close it; what is asked for makes no difference."""
-    session = AgentSession[None](llm=Mind())
+    session = AgentSession[None](llm=InstantLLM())
     await session.start(Receptionist())
     for ask in (
         lambda: recorder.call,

@@ -22,7 +22,8 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from callspan import semconv
-from integration.scrape import (
+from kit.call_gate import CallGate
+from kit.scrape import (
     TEXT,
     Totals,
     attributes,
@@ -33,7 +34,6 @@ from integration.scrape import (
     sent_totals,
     wait_for_scrape,
 )
-from kit.call_gate import CallGate
 from kit.workers import Run, run_agent
 from offline.llm_server import Reply, Rule, Script, ScriptedChatServer, ToolCall
 from offline.received import ReceivedSpan

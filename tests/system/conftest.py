@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from kit.prometheus import Programs, PrometheusUnavailableError, find
 from system.livekit_server import SERVER, LiveKitServer
-from system.prometheus import Programs, PrometheusUnavailableError, find
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from kit.go_program import GoProgram
-from system.logged_process import LoggedProcess
+from kit.logged_process import LoggedProcess
 
 SERVER: Final = GoProgram(
     name="livekit-server",

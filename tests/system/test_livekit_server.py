@@ -17,13 +17,13 @@ from pathlib import Path
 import pytest
 from livekit import api
 
+from kit.logged_process import LoggedProcess
 from kit.paths import PYTHONPATH
 from offline.llm_server import Reply, Rule, Script, ScriptedChatServer
 from offline.received import ReceivedSpan
 from offline.receiver import OtlpReceiver
 from system.caller import Caller, Visit, browser_visit, telephone_call
 from system.livekit_server import LiveKitServer
-from system.logged_process import LoggedProcess
 
 # the first run on a machine builds the server, which takes minutes
 pytestmark = pytest.mark.timeout(900)

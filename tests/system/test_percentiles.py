@@ -27,7 +27,7 @@ from callspan.metrics.worker.naming import family_name
 from callspan.metrics.worker.prometheus import StateCollector
 from callspan.metrics.worker.state import State
 from callspan.semconv import Metric
-from system.prometheus import Programs, Prometheus
+from kit.prometheus import Programs, Prometheus
 
 RANKS: Final = (0.5, 0.9, 0.95, 0.99)
 TURNS: Final = 2000

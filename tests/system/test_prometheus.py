@@ -15,14 +15,8 @@ from pathlib import Path
 import pytest
 
 from callspan import semconv
-from integration.scrape import TEXT, free_port, samples, scrape
 from kit.call_gate import CallGate
-from kit.workers import run_agent
-from offline.dialogue import RECEPTIONIST
-from offline.llm_server import ScriptedChatServer
-from offline.received import ReceivedSpan
-from offline.receiver import OtlpReceiver
-from system.prometheus import (
+from kit.prometheus import (
     Programs,
     Prometheus,
     PrometheusUnavailableError,
@@ -30,6 +24,12 @@ from system.prometheus import (
     find,
     lint,
 )
+from kit.scrape import TEXT, free_port, samples, scrape
+from kit.workers import run_agent
+from offline.dialogue import RECEPTIONIST
+from offline.llm_server import ScriptedChatServer
+from offline.received import ReceivedSpan
+from offline.receiver import OtlpReceiver
 
 ROOMS = ("call-books", "call-tool-fails")
 """Two callers of the demo: one books a cleaning; to the other, the tool refuses to."""

@@ -21,9 +21,9 @@ from callspan import business, instrument
 from kit.behaviours import scenarios
 from kit.behaviours.environment import Environment, words
 from kit.call_gate import serve
+from kit.realtime.script import RealtimeReply, RealtimeScript
+from kit.realtime.server import ScriptedRealtimeServer
 from offline.llm_server import Rule, Script, ScriptedChatServer
-from offline.realtime_script import RealtimeReply, RealtimeScript
-from offline.realtime_server import ScriptedRealtimeServer
 
 instrument()
 business.declare_label("intent", ("booking", "billing", "complaint"))

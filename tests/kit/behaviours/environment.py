@@ -16,10 +16,10 @@ from livekit.agents.types import NOT_GIVEN, NotGivenOr
 from livekit.agents.utils import AudioBuffer
 from livekit.plugins import openai
 
+from kit.realtime.script import RealtimeScript
+from kit.realtime.server import ScriptedRealtimeServer
 from offline.line import TelephoneLine
 from offline.llm_server import Rule, Script, ScriptedChatServer
-from offline.realtime_script import RealtimeScript
-from offline.realtime_server import ScriptedRealtimeServer
 from offline.tts import EspeakTTS, synthesise
 
 SHORT_TURNS: TurnHandlingOptions = {

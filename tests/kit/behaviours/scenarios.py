@@ -10,8 +10,8 @@ from livekit.agents import Agent, RunContext, TurnHandlingOptions, function_tool
 from livekit.agents.testing import fake_job_context
 
 from kit.behaviours.environment import SHORT_TURNS, Environment, words
+from kit.realtime.script import RealtimeReply, RealtimeScript
 from offline.llm_server import Reply, Rule, ToolCall
-from offline.realtime_script import RealtimeReply, RealtimeScript
 
 ANSWER = Rule(Reply("Yes."))
 """The last rule of a script: whatever else is said."""

@@ -17,10 +17,10 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
+from kit.realtime.input import BYTES_PER_SECOND, InputAudio
+from kit.realtime.script import RealtimeReply, RealtimeScript, Voice
+from kit.realtime.usage import Usage, text_tokens
 from offline.llm_server import ToolCall
-from offline.realtime_input import BYTES_PER_SECOND, InputAudio
-from offline.realtime_script import RealtimeReply, RealtimeScript, Voice
-from offline.realtime_usage import Usage, text_tokens
 
 Event = dict[str, Any]
 """One event of the protocol, either way."""

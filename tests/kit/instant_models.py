@@ -42,7 +42,7 @@ REFUSED = "nonsense"
 """What the language model's service refuses to answer."""
 
 
-class Ear(stt.STT[Any]):
+class InstantSTT(stt.STT[Any]):
     """A recogniser that hears what :meth:`hear` is told."""
 
     def __init__(self) -> None:
@@ -76,14 +76,17 @@ class Ear(stt.STT[Any]):
         language: NotGivenOr[str] = NOT_GIVEN,
         conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS,
     ) -> stt.RecognizeStream:
-        return _Hearing(self, self._sounds, conn_options)
+        return _RecognizeStream(self, self._sounds, conn_options)
 
 
-class _Hearing(stt.RecognizeStream):
+class _RecognizeStream(stt.RecognizeStream):
     def __init__(
-        self, ear: Ear, events: asyncio.Queue[stt.SpeechEvent], conn_options: APIConnectOptions
+        self,
+        recogniser: InstantSTT,
+        events: asyncio.Queue[stt.SpeechEvent],
+        conn_options: APIConnectOptions,
     ) -> None:
-        super().__init__(stt=ear, conn_options=conn_options)
+        super().__init__(stt=recogniser, conn_options=conn_options)
         self._sounds = events
 
     async def _run(self) -> None:
@@ -91,7 +94,7 @@ class _Hearing(stt.RecognizeStream):
             self._event_ch.send_nowait(await self._sounds.get())
 
 
-class Mind(llm.LLM[Any]):
+class InstantLLM(llm.LLM[Any]):
     """A language model that answers by :data:`ANSWERS`."""
 
     @property
@@ -112,10 +115,10 @@ class Mind(llm.LLM[Any]):
         tool_choice: NotGivenOr[llm.ToolChoice] = NOT_GIVEN,
         extra_kwargs: NotGivenOr[dict[str, Any]] = NOT_GIVEN,
     ) -> llm.LLMStream:
-        return _Thought(self, chat_ctx=chat_ctx, tools=tools or [], conn_options=conn_options)
+        return _Reply(self, chat_ctx=chat_ctx, tools=tools or [], conn_options=conn_options)
 
 
-class _Thought(llm.LLMStream):
+class _Reply(llm.LLMStream):
     async def _run(self) -> None:
         last = self.chat_ctx.items[-1]
         said = last.text_content or "" if last.type == "message" else ""
@@ -135,7 +138,7 @@ class _Thought(llm.LLMStream):
         self._event_ch.send_nowait(llm.ChatChunk(id=request, usage=usage))
 
 
-class Voice(tts.TTS[Any]):
+class InstantTTS(tts.TTS[Any]):
     """A synthesiser of silence: nobody listens."""
 
     def __init__(self) -> None:
@@ -153,10 +156,10 @@ class Voice(tts.TTS[Any]):
     def synthesize(
         self, text: str, *, conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS
     ) -> tts.ChunkedStream:
-        return _Sound(tts=self, input_text=text, conn_options=conn_options)
+        return _Silence(tts=self, input_text=text, conn_options=conn_options)
 
 
-class _Sound(tts.ChunkedStream):
+class _Silence(tts.ChunkedStream):
     async def _run(self, output_emitter: tts.AudioEmitter) -> None:
         output_emitter.initialize(
             request_id=uuid.uuid4().hex, sample_rate=_RATE, num_channels=1, mime_type="audio/pcm"

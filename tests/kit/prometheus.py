@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from system.logged_process import LoggedProcess
+from kit.logged_process import LoggedProcess
 
 _READY: Final = "Server is ready to receive web requests"
 _POLL_S: Final = 0.2

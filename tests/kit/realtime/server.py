@@ -15,8 +15,8 @@ from typing import Self
 
 from aiohttp import WSMsgType, web
 
-from offline.realtime_conversation import Conversation, Event
-from offline.realtime_script import RealtimeScript, Voice, tone
+from kit.realtime.conversation import Conversation, Event
+from kit.realtime.script import RealtimeScript, Voice, tone
 
 
 class ScriptedRealtimeServer:

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from offline.realtime_script import SAMPLE_RATE
+from kit.realtime.script import SAMPLE_RATE
 
 BYTES_PER_SECOND = 2 * SAMPLE_RATE
 _SPEECH_RMS = 300.0
