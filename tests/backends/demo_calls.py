@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-import offline
+from kit.paths import EXAMPLE
 from offline.tally import read_tally
 
 PROJECT: Final = "dental-receptionist"
@@ -53,7 +53,7 @@ def make_calls(endpoint: str, folder: Path) -> list[tuple[str, str]]:
         # into a file: a pipe would be held open by a job process that hangs
         done = subprocess.run(
             [sys.executable, "-c", _SCRIPT, str(folder)],
-            cwd=Path(offline.__file__).parents[1],
+            cwd=EXAMPLE,
             env={
                 **environ,
                 "OTEL_TRACES_EXPORTER": "otlp",

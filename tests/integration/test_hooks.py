@@ -8,124 +8,14 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 
-from integration.test_whole_trace import take_calls as take_speech_calls
-from kit.call_gate import CallGate
-from kit.scrape import free_port, samples, wait_for_scrape
+from integration.hook_calls import CONTENT, SAID, HookRecords, take_calls
+from integration.speech_calls import take_calls as take_speech_calls
 from kit.stages import AGREEMENT_S, drawn_stages, every_stage, received_record
-from kit.workers import Run, run_agent
-from offline.llm_server import Reply, Rule, Script, ScriptedChatServer, ToolCall
 
-MODEL = Script(
-    [
-        Rule(
-            Reply(tool_calls=(ToolCall("look_up", {"name": "Marmaduke"}), ToolCall("book"))),
-            user="tools",
-        ),
-        # late, so that the turns before it have long been told when the process is killed
-        Rule(Reply(tool_calls=(ToolCall("crash"),), first_token_delay=1.0), user="killed"),
-        Rule(Reply("Goodbye.")),
-    ]
-)
-PRICES = """
-[llm."{server}/gpt-4o-mini"]
-per_million_input_tokens = 0.15
-per_million_output_tokens = 0.60
-[flat]
-per_minute = 0.0085
-"""
-SAID = ("Zanzibar", "Timbuktu", "Marmaduke", "Goodbye", "the calendar is gone")
-"""Words that only the agent, its tools and their callers say."""
-
-
-@dataclass
-class Told:
-    """What hooks were given by a worker's calls.
-
-    Attributes:
-        run: How the worker ended.
-        records: What was written down, in order.
-        scraped: What the worker counted, in the end.
-        took_s: From the first call to the last process's end, in seconds.
-    """
-
-    run: Run
-    records: list[dict[str, Any]]
-    scraped: str
-    took_s: float
-
-    def of(self, call_id: str) -> list[dict[str, Any]]:
-        """Return the records of one call."""
-        return [record for record in self.records if record["call_id"] == call_id]
-
-    @cached_property
-    def summaries(self) -> list[dict[str, Any]]:
-        """What calls came to."""
-        return [record for record in self.records if record["hook"] == "on_call_end"]
-
-    def counted(self, name: str, **labels: str) -> float:
-        """Return the sum of what was counted under a name and some labels."""
-        return sum(
-            sample.value
-            for sample in samples(self.scraped)
-            if sample.name == name and labels.items() <= sample.labels.items()
-        )
-
-
-def jobs_in(scraped: str) -> float:
-    """Return how many jobs a scrape counts."""
-    return sum(each.value for each in samples(scraped) if each.name == "agent_jobs_total")
-
-
-def take_calls(
-    folder: Path, rooms: tuple[str, ...], variables: Mapping[str, str], *, by_command: bool = False
-) -> Told:
-    """Have a worker take calls, four at once."""
-    ledger, port = folder / "ledger", free_port()
-    ledger.touch()
-    with ScriptedChatServer(MODEL) as model, ThreadPoolExecutor(1) as pool, CallGate() as gate:
-        prices = folder / "prices.toml"
-        prices.write_text(PRICES.format(server=urlsplit(model.base_url).netloc))
-        ending = pool.submit(
-            run_agent,
-            "data_hooks",
-            {
-                "OTEL_EXPORTER_OTLP_ENDPOINT": "{endpoint}",
-                "OTEL_METRICS_EXPORTER": "prometheus",
-                "OTEL_EXPORTER_PROMETHEUS_PORT": str(port),
-                "OPENAI_BASE_URL": model.base_url,
-                "OPENAI_API_KEY": "none",
-                "ROOMS": ",".join(rooms),
-                "GATE": str(gate.port),
-                "LEDGER": str(ledger),
-                "CALLSPAN_PRICES": str(prices),
-                "LINE": "0" if by_command else "1",
-                **variables,
-            },
-            by_command=by_command,
-            timeout_s=120,
-        )
-        gate.wait_until_up()
-        since = time.monotonic()
-        gate.take_calls()
-        took_s = time.monotonic() - since
-        scraped = wait_for_scrape(port, lambda text: jobs_in(text) >= len(rooms))
-        gate.__exit__(None, None, None)
-        run = ending.result()
-    records = [json.loads(line) for line in ledger.read_text().splitlines()]
-    return Told(run, records, scraped, took_s)
-
-
-CONTENT = {"OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT": "EVENT_ONLY"}
 ROOMS = ("plain-1", "tools-1", "tools-2", "killed-1", "sessionless-1", "tools-3")
 
 
@@ -134,7 +24,7 @@ ROOMS = ("plain-1", "tools-1", "tools-2", "killed-1", "sessionless-1", "tools-3"
     params=[("line", "process"), ("command", "process"), ("line", "thread")],
     ids=" ".join,
 )
-def told(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Told:
+def told(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> HookRecords:
     """Six calls through each door, and in one process."""
     door, executor = request.param
     rooms = ROOMS if executor == "process" else tuple(r for r in ROOMS if r != "killed-1")
@@ -146,7 +36,7 @@ def told(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     )
 
 
-def test_hooks_see_each_call_in_order(told: Told) -> None:
+def test_hooks_see_each_call_in_order(told: HookRecords) -> None:
     """Start, turns and tools as they happened, the end; sync ones on a thread of their own."""
     with_tools = [s for s in told.summaries if s["tools"]]
     assert len(with_tools) == 3
@@ -178,7 +68,7 @@ def test_hooks_see_each_call_in_order(told: Told) -> None:
             assert of_summary.items() <= told_at_once.items()
 
 
-def test_the_summary_is_final_and_whole(told: Told) -> None:
+def test_the_summary_is_final_and_whole(told: HookRecords) -> None:
     """It knows what the shutdown callbacks still said."""
     summary = next(s for s in told.summaries if s["tools"])
     assert summary["outcome"] == "booking"
@@ -205,7 +95,7 @@ def test_the_summary_is_final_and_whole(told: Told) -> None:
     assert root.attributes["agent.outcome"] == "booking"
 
 
-def test_summaries_add_up_to_what_is_counted(told: Told) -> None:
+def test_summaries_add_up_to_what_is_counted(told: HookRecords) -> None:
     """Outcomes, durations, money, conversions; a killed process is counted and tells nobody."""
     summaries = told.summaries
     assert len(summaries) == 4
@@ -232,7 +122,7 @@ def test_summaries_add_up_to_what_is_counted(told: Told) -> None:
         assert [r["hook"] for r in told.of(call_id)] == ["on_call_start", "on_turn", "on_turn"]
 
 
-def test_nothing_that_was_said_is_told_unless_it_is_captured(told: Told) -> None:
+def test_nothing_that_was_said_is_told_unless_it_is_captured(told: HookRecords) -> None:
     """Neither what was said nor what went through tools is in any record."""
     for record in told.records:
         for word in SAID:

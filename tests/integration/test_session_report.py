@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
-from integration.test_hooks import CONTENT, SAID, Told, take_calls
+from integration.hook_calls import CONTENT, SAID, HookRecords, take_calls
 from offline.received import ReceivedSpan
 from offline.receiver import Mode, OtlpReceiver
 
@@ -44,7 +44,7 @@ class Reported:
         spans: The spans that arrived.
     """
 
-    told: Told
+    told: HookRecords
     events: list[Event]
     spans: list[ReceivedSpan]
 

@@ -3,7 +3,7 @@
 
 """Traces chosen at hang-up, on a real worker: whole ones of the calls that matter, and no others.
 
-The calls are those of test_worker_metrics: one is killed, in three something failed, the others
+The calls are those of counted_calls: one is killed, in three something failed, the others
 end well.
 """
 
@@ -13,7 +13,7 @@ from collections import defaultdict
 
 import pytest
 
-from integration.test_worker_metrics import EXPECTED, IN_PROCESSES, Counted, count
+from integration.counted_calls import EXPECTED, IN_PROCESSES, Counted, count
 from kit.scrape import scraped_totals
 from offline.received import ReceivedSpan
 

@@ -3,6 +3,8 @@
 
 """The law of the package: who may import whom, where names are spelt, whose names are private.
 
+And the law of its tests: what they may import of each other, and of the example.
+
 Reads the source of a package, so that a test can show on a planted fault that it would be seen.
 """
 
@@ -210,3 +212,75 @@ def _privates(tree: ast.Module) -> Iterator[tuple[str, int]]:
             name = node.args[1].value
         if isinstance(name, str) and re.match(r"_[^_]", name):
             yield name, node.lineno
+
+
+FROM_EXAMPLE: Final = {
+    *(f"offline.{name}" for name in ("callers", "dialogue", "line", "llm_server", "received")),
+    *(f"offline.{name}" for name in ("receiver", "stt", "tally", "tts")),
+    "kpis",
+}
+"""What tests may import of examples/dental_receptionist: what its own demo runs."""
+_SUITES_OF_OTHERS: Final[Mapping[str, Collection[str]]] = {"integration": {"faults"}}
+"""Which suite a suite may import beside itself: a sample of the program is in ``make test``."""
+
+
+def wrong_test_imports(tests: Path, example: Path) -> list[str]:
+    """Return what tests import against the law: test modules, other suites, the example's inside.
+
+    Args:
+        tests: The folder of the tests.
+        example: The folder of the example whose stand-ins they may use.
+    """
+    suites, own = _names_in(tests), _names_in(example)
+    wrong = []
+    for path in modules(tests):
+        suite = path.relative_to(tests).parts[0]
+        allowed = {suite, "kit", *_SUITES_OF_OTHERS.get(suite, ())}
+        wrong += [
+            f"{path.relative_to(tests)} imports {'.'.join(name)}"
+            for name in _absolute_imports(path)
+            if any(part.startswith("test_") for part in name[:2])
+            or (name[0] in suites and name[0] not in allowed)
+            or (name[0] in own and not {name[0], ".".join(name[:2])} & FROM_EXAMPLE)
+        ]
+    return wrong
+
+
+def wrong_example_imports(examples: Path, tests: Path) -> list[str]:
+    """Return what examples import from tests."""
+    suites = _names_in(tests)
+    return [
+        f"{path.relative_to(examples)} imports {'.'.join(name)}"
+        for path in modules(examples)
+        for name in _absolute_imports(path)
+        if name[0] in suites
+    ]
+
+
+def unreached(example: Path, entries: Collection[str]) -> list[str]:
+    """Return the modules of an example that none of its entry points comes to import."""
+    reached, ahead = set[Path](), [example / entry for entry in entries]
+    while ahead:
+        path = ahead.pop()
+        if path.exists() and path not in reached:
+            reached.add(path)
+            for name in _absolute_imports(path):
+                for end in range(1, len(name) + 1):
+                    there = example.joinpath(*name[:end])
+                    ahead += [there.with_suffix(".py"), there / "__init__.py"]
+    return [str(path.relative_to(example)) for path in modules(example) if path not in reached]
+
+
+def _names_in(folder: Path) -> set[str]:
+    """Return what can be imported where a folder is on the search path."""
+    return {path.relative_to(folder).with_suffix("").parts[0] for path in modules(folder)}
+
+
+def _absolute_imports(path: Path) -> Iterator[tuple[str, ...]]:
+    """Yield what a module imports by its full name, what is taken out of a module included."""
+    for node in ast.walk(_tree(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (tuple(alias.name.split(".")) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            for alias in node.names:
+                yield (*node.module.split("."), alias.name)

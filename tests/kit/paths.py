@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).parents[2]
+TESTS: Final = ROOT / "tests"
 AGENTS: Final = Path(__file__).parent / "agents"
 """The agents under test, each named for the behaviour it shows."""
 EXAMPLE: Final = ROOT / "examples" / "dental_receptionist"
-PYTHONPATH: Final = os.pathsep.join(str(folder) for folder in (ROOT / "tests", EXAMPLE))
+PYTHONPATH: Final = os.pathsep.join(str(folder) for folder in (TESTS, EXAMPLE))
 """So that a process of its own finds this kit, and the example's stand-ins."""

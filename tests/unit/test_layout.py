@@ -1,7 +1,7 @@
 # Copyright The Callspan Authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""The house: which room may import which, what is public, where names are spelt."""
+"""The house: which room may import which, what is public, where names are spelt; its tests, too."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from callspan import semconv, testing
 from callspan.semconv import Metric
 from callspan.testing import fixtures
 from kit import house
+from kit.paths import EXAMPLE, TESTS
 from kit.private_names import PRIVATE_NAMES
 
 ROOT = Path(callspan.__file__).parent
@@ -117,6 +118,51 @@ def test_the_record_of_a_call_knows_no_telemetry() -> None:
     foreign = {"opentelemetry", "livekit", "time", "datetime"}
     for path in (ROOT / "call").glob("*.py"):
         assert not foreign & house.foreign_imports(path), path
+
+
+def test_tests_share_by_the_kit() -> None:
+    """No test module imports another, no suite another, nor what is the example's alone."""
+    assert house.wrong_test_imports(TESTS, EXAMPLE) == []
+
+
+@pytest.mark.parametrize(
+    ("module", "line", "fault"),
+    [
+        ("unit/test_call.py", "from unit.test_hooks import seen", "unit.test_hooks.seen"),
+        ("unit/test_call.py", "from unit import test_hooks", "unit.test_hooks"),
+        ("unit/test_call.py", "import test_hooks", "test_hooks"),
+        ("unit/test_call.py", "import integration.test_hooks", "integration.test_hooks"),
+        ("unit/test_call.py", "from system import caller", "system.caller"),
+        ("kit/scrape.py", "from system.caller import Caller", "system.caller.Caller"),
+        ("integration/hook_calls.py", "from demo import demo", "demo.demo"),
+        ("unit/test_call.py", "from offline import secret", "offline.secret"),
+    ],
+)
+def test_a_wrong_import_in_tests_is_seen(
+    tmp_path: Path, module: str, line: str, fault: str
+) -> None:
+    """Planted in a copy: a test module, another suite, what the example does not lend."""
+    tests = Path(shutil.copytree(TESTS, tmp_path / "tests"))
+    plant(tests / module, line)
+    assert house.wrong_test_imports(tests, EXAMPLE) == [f"{module} imports {fault}"]
+
+
+def test_examples_know_nothing_of_tests() -> None:
+    """A user gets them without the tests; what the demo does not run is not among them."""
+    assert house.wrong_example_imports(EXAMPLE.parent, TESTS) == []
+    assert house.unreached(EXAMPLE, ("demo.py", "agent.py")) == []
+
+
+def test_an_example_that_leans_on_tests_is_seen(tmp_path: Path) -> None:
+    """Planted in a copy: an import of the kit, and a module that only tests would use."""
+    examples = Path(shutil.copytree(EXAMPLE.parent, tmp_path / "examples"))
+    example = examples / EXAMPLE.name
+    plant(example / "offline" / "stt.py", "from kit.workers import run_agent")
+    (example / "offline" / "realtime.py").touch()
+    assert house.wrong_example_imports(examples, TESTS) == [
+        f"{EXAMPLE.name}/offline/stt.py imports kit.workers.run_agent"
+    ]
+    assert house.unreached(example, ("demo.py", "agent.py")) == ["offline/realtime.py"]
 
 
 def test_public_surface() -> None:
