@@ -27,7 +27,6 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from callspan import LiveKitAgentsInstrumentor
@@ -38,6 +37,7 @@ from callspan.export.span_filter import SpanFilter
 from kit.behaviours import scenarios
 from kit.behaviours.environment import Environment
 from kit.behaviours.recording import Scenario
+from kit.memory import SpanMemory
 from kit.workers import SAID, Run, run_agent
 from offline.received import ReceivedSpan, read_spans
 
@@ -234,10 +234,10 @@ class Played:
 
 async def play(scenario: Scenario, *, content: bool = False, span_filter: bool = True) -> Played:
     """Play a scenario with Langfuse beside a plain exporter, in batches of one span."""
-    native, sent = InMemorySpanExporter(), InMemorySpanExporter()
+    sent = InMemorySpanExporter()
     resource = Resource({"deployment.environment.name": "Staging", "service.version": "1.2.3"})
     provider = TracerProvider(resource=resource, shutdown_on_exit=False)
-    provider.add_span_processor(SimpleSpanProcessor(native))
+    native = SpanMemory(provider)
     mapped = langfuse.mapping()
     delivery = DeliveringSpanProcessor(
         sent,
@@ -254,7 +254,7 @@ async def play(scenario: Scenario, *, content: bool = False, span_filter: bool =
     finally:
         instrumentor.uninstrument()
     delivery.force_flush()
-    spans = native.get_finished_spans()
+    spans = native.spans
     (trace_id,) = {span.context.trace_id for span in spans if span.context}
     return Played(
         spans,

@@ -33,9 +33,6 @@ from livekit.agents.telemetry import tracer
 from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS
 from livekit.plugins import openai
 from opentelemetry import trace
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from callspan import semconv
 from callspan.call.call import Call
@@ -49,6 +46,7 @@ from callspan.livekit.patches import Patches
 from callspan.livekit.session import patch
 from callspan.waterfall.span_record import SpanRecord
 from kit.behaviours.environment import ScriptedSTT, words
+from kit.memory import SpanMemory
 from kit.realtime.script import RealtimeReply, RealtimeScript
 from kit.realtime.server import ScriptedRealtimeServer
 from kit.stages import AGREEMENT_S, drawn_stages, every_stage
@@ -206,7 +204,7 @@ class Recorded:
         self.turns: list[TurnAnswered] = []
         self.tools: list[ToolFinished] = []
         self.current_spans: list[trace.Span] = []
-        self.exporter = InMemorySpanExporter()
+        self.memory = SpanMemory()
         self.stopped_at = 0.0
 
     def session_starting(self, new_call: Callable[[], Call]) -> Call:
@@ -242,12 +240,10 @@ def nothing_old_is_collected() -> Iterator[None]:
 
 
 @contextmanager
-def captured_spans(exporter: SpanExporter) -> Iterator[None]:
+def captured_spans(memory: SpanMemory) -> Iterator[None]:
     """LiveKit's spans are real ones, and kept."""
     before = tracer._tracer_provider
-    provider = TracerProvider(shutdown_on_exit=False)
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
-    telemetry.set_tracer_provider(provider)
+    telemetry.set_tracer_provider(memory.provider)
     try:
         yield
     finally:
@@ -266,7 +262,7 @@ async def one_turn(agent: Agent, *, earpiece: Earpiece | None = None, **options:
     session.output.audio = line.earpiece
     hello = await words("hello")
     try:
-        with captured_spans(recorded.exporter):
+        with captured_spans(recorded.memory):
             await session.start(agent)
             await line.say("hello", hello)
             await line.agent_stops_speaking()
@@ -300,7 +296,7 @@ async def pipeline_turn(
 
 def assert_drawn(recorded: Recorded) -> None:
     """The picture that is drawn from the spans of the call has the stages of the metric."""
-    spans = map(SpanRecord.from_readable_span, recorded.exporter.get_finished_spans())
+    spans = map(SpanRecord.from_readable_span, recorded.memory.spans)
     assert drawn_stages(spans) == [
         pytest.approx(every_stage(turn.stages_s), abs=AGREEMENT_S) for turn in recorded.turns
     ]

@@ -17,9 +17,7 @@ import pytest
 from opentelemetry import context as otel_context
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk.metrics.export import HistogramDataPoint
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace import ReadableSpan
 
 from callspan import business
 from callspan.business import declare, hooks, validation
@@ -37,6 +35,7 @@ from callspan.metrics.wire.rows import Batch
 from callspan.metrics.worker.state import State
 from callspan.tracing import summary_attributes
 from callspan.tracing.call_trace import CallTrace
+from kit.memory import SpanMemory
 
 LOGGER = "callspan"
 
@@ -237,14 +236,12 @@ def exported(span: ReadableSpan) -> list[Any]:
 
 def _stays_usable(trace: CallTrace, tally: DeltaAccumulator) -> bool:
     """Tell whether the call's metrics, spans and summary are still to be had."""
-    exporter = InMemorySpanExporter()
-    provider = TracerProvider(shutdown_on_exit=False)
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
-    trace.root = provider.get_tracer("livekit-agents").start_span("job_entrypoint")
+    memory = SpanMemory()
+    trace.root = memory.tracer().start_span("job_entrypoint")
     trace.root.set_attributes(trace.attributes())
     summary_attributes.write_summary(trace, content=True)
     trace.root.end()
-    [span] = exporter.get_finished_spans()
+    [span] = memory.spans
     assert len(exported(span)) == len(span.attributes or {})
     outcome, labels = trace.rules.outcome_of(trace.call), trace.rules.labels_of(trace.call)
     summary = SummaryBuilder(trace.call, content=True).summary(

@@ -8,30 +8,27 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import Status, StatusCode
 
 from callspan import semconv
 from callspan.export.content_filter import is_content, without_content
+from kit.memory import SpanMemory
 
 
-def _span(**attributes: object) -> ReadableSpan:
-    exporter = InMemorySpanExporter()
-    provider = TracerProvider(shutdown_on_exit=False)
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
-    with provider.get_tracer("t").start_as_current_span("s") as span:
+def _span(memory: SpanMemory, **attributes: object) -> ReadableSpan:
+    with memory.tracer().start_as_current_span("s") as span:
         span.set_attributes(attributes)  # type: ignore[arg-type]
         span.add_event("kept", {"lk.speech_id": "1", "lk.pii.participant_identity": "Ann"})
         span.add_event("gen_ai.user.message", {"content": "secret"})
-    return exporter.get_finished_spans()[0]
+    return memory.spans[0]
 
 
-def test_content_goes_and_the_rest_stays() -> None:
+def test_content_goes_and_the_rest_stays(span_memory: SpanMemory) -> None:
     """Attributes and events lose what is content; the finished span itself is not rewritten."""
     span = _span(
-        **{"lk.pii.chat_ctx": "secret", "gen_ai.input.messages": "[]", "lk.speech_id": "1"}
+        span_memory,
+        **{"lk.pii.chat_ctx": "secret", "gen_ai.input.messages": "[]", "lk.speech_id": "1"},
     )
     copy = without_content(span)
     assert dict(copy.attributes or {}) == {"lk.speech_id": "1"}
@@ -44,17 +41,14 @@ def test_content_goes_and_the_rest_stays() -> None:
     assert copy.end_time == span.end_time
 
 
-def test_messages_of_failures_are_replaced() -> None:
+def test_messages_of_failures_are_replaced(span_memory: SpanMemory) -> None:
     """An exception keeps its type and loses its words, in event, attribute and status."""
-    exporter = InMemorySpanExporter()
-    provider = TracerProvider(shutdown_on_exit=False)
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
     with (
         pytest.raises(ValueError, match="Ann Smith"),
-        provider.get_tracer("t").start_as_current_span("s"),
+        span_memory.tracer().start_as_current_span("s"),
     ):
         raise ValueError("no slot for Ann Smith")
-    copy = without_content(exporter.get_finished_spans()[0])
+    copy = without_content(span_memory.spans[0])
     (event,) = copy.events
     assert dict(event.attributes or {}) == {
         "exception.type": "ValueError",
@@ -65,24 +59,18 @@ def test_messages_of_failures_are_replaced() -> None:
     assert copy.status.description == semconv.REDACTED
 
 
-def test_a_status_alone_is_replaced_too() -> None:
+def test_a_status_alone_is_replaced_too(span_memory: SpanMemory) -> None:
     """A status set by hand quotes what failed as an exception does."""
-    exporter = InMemorySpanExporter()
-    provider = TracerProvider(shutdown_on_exit=False)
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
-    with provider.get_tracer("t").start_as_current_span("s") as span:
+    with span_memory.tracer().start_as_current_span("s") as span:
         span.set_status(Status(StatusCode.ERROR, "Ann Smith"))
-    assert without_content(exporter.get_finished_spans()[0]).status.description == semconv.REDACTED
+    assert without_content(span_memory.spans[0]).status.description == semconv.REDACTED
 
 
-def test_a_span_without_content_is_not_copied() -> None:
+def test_a_span_without_content_is_not_copied(span_memory: SpanMemory) -> None:
     """Nothing to take out, nothing to pay for."""
-    exporter = InMemorySpanExporter()
-    provider = TracerProvider(shutdown_on_exit=False)
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
-    with provider.get_tracer("t").start_as_current_span("s", attributes={"a": 1}) as span:
+    with span_memory.tracer().start_as_current_span("s", attributes={"a": 1}) as span:
         span.add_event("e")
-    (finished,) = exporter.get_finished_spans()
+    (finished,) = span_memory.spans
     assert without_content(finished) is finished
 
 

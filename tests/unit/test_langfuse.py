@@ -19,14 +19,14 @@ from hypothesis import strategies as st
 from opentelemetry import trace
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.trace import NonRecordingSpan, SpanContext, Status, StatusCode, TraceFlags
 
 from callspan import semconv
 from callspan.export import langfuse
 from callspan.export.delivery import DeliveringSpanProcessor
 from callspan.export.span_filter import SpanFilter
+from kit.memory import SpanMemory
 
 LIVEKIT = semconv.LIVEKIT_SCOPE_NAME
 CALL = {"session.id": "AJ_1", "agent.name": "receptionist", "agent.call.kind": "production"}
@@ -41,16 +41,16 @@ def finished(
     status: Status | None = None,
     child: bool = False,
 ) -> ReadableSpan:
-    exporter = InMemorySpanExporter()
-    provider = TracerProvider(resource=Resource(dict(resource or {})), shutdown_on_exit=False)
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    memory = SpanMemory(
+        TracerProvider(resource=Resource(dict(resource or {})), shutdown_on_exit=False)
+    )
     parent = SpanContext(1, 2, is_remote=False, trace_flags=TraceFlags(TraceFlags.SAMPLED))
     context = trace.set_span_in_context(NonRecordingSpan(parent)) if child else None
-    span = provider.get_tracer(scope).start_span(name, context, attributes=dict(attributes or {}))
+    span = memory.tracer(scope).start_span(name, context, attributes=dict(attributes or {}))
     if status is not None:
         span.set_status(status)
     span.end()
-    (only,) = exporter.get_finished_spans()
+    (only,) = memory.spans
     return only
 
 

@@ -11,8 +11,6 @@ import pytest
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from callspan.call.call import Call
 from callspan.call.events import FinalTranscript
@@ -20,6 +18,7 @@ from callspan.config.settings import Settings
 from callspan.tracing import interruptions
 from callspan.tracing.call_trace import CallTrace
 from callspan.tracing.enrichment import EnrichingSpanProcessor
+from kit.memory import SpanMemory
 
 S = 1_000_000_000
 
@@ -28,12 +27,11 @@ class _Bench:
     """A provider with our processor on it, and a call that spans are made in."""
 
     def __init__(self, settings: Settings | None = None) -> None:
-        self.exporter = InMemorySpanExporter()
         self.provider = TracerProvider(shutdown_on_exit=False)
         self.enricher = EnrichingSpanProcessor(self.provider, settings or Settings())
         self.provider.add_span_processor(self.enricher)
-        self.provider.add_span_processor(SimpleSpanProcessor(self.exporter))
-        self.tracer = self.provider.get_tracer("livekit-agents")
+        self.memory = SpanMemory(self.provider)
+        self.tracer = self.memory.tracer()
         self.call = Call("job-1", agent_name="desk")
         self.trace = CallTrace(self.call)
         context = copy_context()
@@ -47,7 +45,7 @@ class _Bench:
         return self.tracer.start_span(name, context=context, start_time=at)
 
     def finished(self, name: str) -> list[ReadableSpan]:
-        return [span for span in self.exporter.get_finished_spans() if span.name == name]
+        return [span for span in self.memory.spans if span.name == name]
 
 
 def test_every_span_of_a_call_carries_its_identity() -> None:
@@ -246,7 +244,7 @@ def test_parts_that_are_off_do_nothing() -> None:
     turn = bench.start("user_turn", at=100 * S)
     bench.call.finals = [FinalTranscript(101.0, "hello")]
     turn.end()
-    assert [span.name for span in bench.exporter.get_finished_spans()] == ["user_turn"]
+    assert [span.name for span in bench.memory.spans] == ["user_turn"]
     assert dict(bench.finished("user_turn")[0].attributes or {}) == {}
 
 
@@ -271,4 +269,4 @@ def test_settings_that_cannot_be_read_end_no_span(monkeypatch: pytest.MonkeyPatc
     spans.append(bench.start("agent_turn"))
     for span in spans:
         span.end()
-    assert len(bench.exporter.get_finished_spans()) == 3
+    assert len(bench.memory.spans) == 3

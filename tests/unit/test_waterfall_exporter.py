@@ -13,11 +13,11 @@ import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import Status, StatusCode
 
 from callspan.waterfall import exporter, svg
 from callspan.waterfall.exporter import WaterfallSpanExporter
+from kit.memory import SpanMemory
 
 SECRET = "the caller's own words"
 
@@ -83,12 +83,11 @@ def test_the_exporter_draws_to_stderr_by_default(capsys: pytest.CaptureFixture[s
     assert "── turn 1 ──" in captured.err
 
 
-def test_a_batch_with_the_root_first_is_drawn_whole() -> None:
+def test_a_batch_with_the_root_first_is_drawn_whole(span_memory: SpanMemory) -> None:
     """The order within a batch does not cut the call."""
-    memory = InMemorySpanExporter()
-    make_call(provider_with(memory))
+    make_call(span_memory.provider)
     stream = io.StringIO()
-    WaterfallSpanExporter(stream).export(memory.get_finished_spans()[::-1])
+    WaterfallSpanExporter(stream).export(span_memory.spans[::-1])
     assert "tool find_slot" in stream.getvalue()
 
 
@@ -131,11 +130,10 @@ def test_a_stream_without_block_characters_gets_ascii() -> None:
 
 def recorded_calls(path: Path, count: int) -> None:
     """What ConsoleSpanExporter writes for some calls, with log lines between."""
-    memory = InMemorySpanExporter()
-    provider = provider_with(memory)
+    memory = SpanMemory()
     for _ in range(count):
-        make_call(provider)
-    texts = [span.to_json() + "\nINFO {not json}\n" for span in memory.get_finished_spans()]
+        make_call(memory.provider)
+    texts = [span.to_json() + "\nINFO {not json}\n" for span in memory.spans]
     path.write_text("".join(texts), encoding="utf-8")
 
 

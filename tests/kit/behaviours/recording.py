@@ -14,11 +14,10 @@ from livekit.agents import telemetry
 from livekit.agents.telemetry import tracer
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from callspan import LiveKitAgentsInstrumentor
 from kit.behaviours.environment import Environment
+from kit.memory import SpanMemory
 
 Scenario = Callable[[Environment], Awaitable[None]]
 
@@ -89,16 +88,15 @@ async def record_instrumented(scenario: Scenario) -> Recording:
 async def _record(
     scenario: Scenario, telemetry_of: Callable[[TracerProvider], AbstractContextManager[None]]
 ) -> Recording:
-    exporter, starts = InMemorySpanExporter(), _Starts()
-    provider = TracerProvider()
+    starts, provider = _Starts(), TracerProvider()
     provider.add_span_processor(starts)
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    memory = SpanMemory(provider)
     with telemetry_of(provider):
         async with Environment() as environment:
             # A session leaves its span current in the task that started it: each run has its own.
             await asyncio.create_task(_play(scenario, environment))
-            in_time = len(exporter.get_finished_spans())
-    spans = list(exporter.get_finished_spans())
+            in_time = len(memory.spans)
+    spans = memory.spans
     late = Counter(span.name for span in spans[in_time:])
     return Recording(spans=spans, started=starts.names, late=late)
 
