@@ -27,7 +27,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 from callspan import business
 from kit.instant_models import LONG, REFUSED, InstantLLM, InstantSTT, InstantTTS
-from offline.line import TelephoneLine
+from offline.telephone_line import TelephoneLine
 
 Conversation = list[dict[str, Any]]
 """What was said, and which tools were called with what result, in order."""

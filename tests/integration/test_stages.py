@@ -50,8 +50,8 @@ from kit.memory import SpanMemory
 from kit.realtime.script import RealtimeReply, RealtimeScript
 from kit.realtime.server import ScriptedRealtimeServer
 from kit.stages import AGREEMENT_S, drawn_stages, every_stage
-from offline.line import Earpiece, TelephoneLine
 from offline.llm_server import Reply, Rule, Script, ScriptedChatServer, ToolCall
+from offline.telephone_line import Earpiece, TelephoneLine
 
 TOLERANCE_S = 0.1
 """What a busy machine may be late between a stage's end and our note of it; the shortest scripted

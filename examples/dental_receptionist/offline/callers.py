@@ -20,7 +20,7 @@ from typing import Any
 from livekit.agents import AgentSession, CloseEvent, CloseReason, JobContext
 
 from offline import tally
-from offline.line import Sound, TelephoneLine
+from offline.telephone_line import Sound, TelephoneLine
 from offline.tts import synthesise
 
 LEDGER_VARIABLE = "CALLER_LEDGER"

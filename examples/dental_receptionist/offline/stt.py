@@ -32,8 +32,8 @@ PHRASES = Path(__file__).with_name("phrases.txt")
 """What callers of a dental clinic say, one sentence per line, in lower case."""
 
 # Where the decoder's running cepstral mean settles on espeak-ng's en-us voice over the line in
-# line.py (`Decoder.get_cmn` after the sentences of phrases.txt). Each utterance starts from it:
-# the first is heard as well as the tenth, and the same audio always gives the same words.
+# telephone_line.py (`Decoder.get_cmn` after the sentences of phrases.txt). Each utterance starts
+# from it: the first is heard as well as the tenth, and the same audio always gives the same words.
 _CEPSTRAL_MEAN = "50.3,-3.5,-6.3,15.2,-8.4,-3.4,-5.0,-14.9,-1.0,-8.8,6.6,-2.1,-4.7"
 
 # pocketsphinx holds the interpreter lock while it decodes, so it is fed in pieces of a tenth of a

@@ -23,7 +23,7 @@ from prometheus_client import REGISTRY
 
 from kit.behaviours.environment import SHORT_TURNS, Call, ScriptedSTT, words
 from kit.call_gate import serve
-from offline.line import TelephoneLine
+from offline.telephone_line import TelephoneLine
 from offline.tts import EspeakTTS
 
 RESULT = "RECIPE"

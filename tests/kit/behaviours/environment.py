@@ -18,8 +18,8 @@ from livekit.plugins import openai
 
 from kit.realtime.script import RealtimeScript
 from kit.realtime.server import ScriptedRealtimeServer
-from offline.line import TelephoneLine
 from offline.llm_server import Rule, Script, ScriptedChatServer
+from offline.telephone_line import TelephoneLine
 from offline.tts import EspeakTTS, synthesise
 
 SHORT_TURNS: TurnHandlingOptions = {
