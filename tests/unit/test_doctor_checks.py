@@ -346,6 +346,25 @@ _ACME = Preset(
     ("ACME_KEY", "ACME_ADDRESS"),
     lambda signal, environ: Target("ACME_ADDRESS", "https://otlp.acme.com/v1/traces", {}),
 )
+
+
+@pytest.mark.parametrize(
+    ("address", "connects_to"),
+    [
+        ("http://localhost:4318/v1/traces", ("localhost", 4318)),
+        ("http://collector/v1/traces", ("collector", 80)),
+        ("https://otlp.acme.com/v1/traces", ("otlp.acme.com", 443)),
+        ("collector:4317", ("collector", 4317)),
+        # gRPC without a scheme is over TLS
+        ("otlp.acme.com", ("otlp.acme.com", 443)),
+        ("http://[::1]:4318", ("::1", 4318)),
+    ],
+)
+def test_where_a_destination_connects_to(address: str, connects_to: tuple[str, int]) -> None:
+    """The worker's first look and the doctor ask the same host and port."""
+    assert Destination("otlp", "X", address, "grpc").host_and_port == connects_to
+
+
 _AT_ACME = Destination("acme", "ACME_ADDRESS", "https://otlp.acme.com/v1/traces", "http/protobuf")
 
 

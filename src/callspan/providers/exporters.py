@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import entry_points
 from typing import Any
+from urllib.parse import urlsplit
 
 from ..config.otlp import endpoint_variable, without_credentials
 from ..config.settings import Settings
@@ -53,6 +54,12 @@ class Destination:
     protocol: str = ""
     chosen_by: str = ""
     remedy: str = ""
+
+    @property
+    def host_and_port(self) -> tuple[str, int]:
+        """Where it connects to; without a scheme, as gRPC takes it, the port is that of TLS."""
+        url = urlsplit(self.address if "://" in self.address else f"//{self.address}")
+        return url.hostname or "", url.port or (443 if url.scheme in ("https", "") else 80)
 
     def __str__(self) -> str:
         if not self.address:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Sequence
-from urllib.parse import urlsplit
 
 from ..config.settings import PROMETHEUS, Settings
 from ..diagnostics.log import logger
@@ -83,7 +82,7 @@ def check_soon(destinations: Sequence[Destination]) -> threading.Thread | None:
     Returns:
         The thread, or None where no destination has an address.
     """
-    with_address = list({_socket_of(one): one for one in destinations if one.address}.values())
+    with_address = list({one.host_and_port: one for one in destinations if one.address}.values())
     if not with_address:
         return None
     thread = threading.Thread(
@@ -103,7 +102,7 @@ def _check_all(destinations: Sequence[Destination]) -> None:
 
 def _check(target: Destination) -> None:
     try:
-        with socket.create_connection(_socket_of(target), timeout=_CONNECT_TIMEOUT_S):
+        with socket.create_connection(target.host_and_port, timeout=_CONNECT_TIMEOUT_S):
             return
     except OSError as error:
         logger.warning(
@@ -114,9 +113,3 @@ def _check(target: Destination) -> None:
             target.address,
             error,
         )
-
-
-def _socket_of(target: Destination) -> tuple[str, int]:
-    address = target.address if "://" in target.address else f"//{target.address}"
-    url = urlsplit(address)
-    return url.hostname or "", url.port or (443 if url.scheme == "https" else 80)

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from typing import Final
-from urllib.parse import urlsplit
 
 from ...providers.exporters import Destination
 from .verdict import Setup
@@ -15,13 +14,6 @@ OWN_ENDPOINT: Final = "the endpoint of your exporter"
 """Stands where a variable is named otherwise: it may be passed in code."""
 OWN_HEADERS: Final = "the headers of your exporter"
 """The same for headers."""
-
-
-def host_and_port(target: Destination) -> tuple[str, int]:
-    """Return where a destination connects to."""
-    address = target.address if "://" in target.address else f"//{target.address}"
-    url = urlsplit(address)
-    return url.hostname or "", url.port or (443 if url.scheme in ("https", "") else 80)
 
 
 def headers_variable(target: Destination, signal: str, setup: Setup) -> tuple[str, bool]:

@@ -18,7 +18,7 @@ from ...config.settings import PROMETHEUS
 from ...providers import exporters
 from ...providers.exporters import Destination, ExporterError
 from . import probe, verdict
-from .addresses import OWN_ENDPOINT, host_and_port
+from .addresses import OWN_ENDPOINT
 from .agent_inspection import Worker
 from .backends import BACKENDS, backend_of
 from .probe_results import explain
@@ -147,7 +147,7 @@ def _misaddressed(target: Destination, signal: str) -> Verdict | None:
 
 def _not_reached(target: Destination, setup: Setup) -> Verdict | None:
     """Say why there is no connection; None where there is one, or a proxy makes it."""
-    host, port = host_and_port(target)
+    host, port = target.host_and_port
     scheme = target.address.partition("://")[0]
     if scheme in getproxies() and not proxy_bypass(host):
         return None
@@ -208,7 +208,7 @@ def _other_protocol(target: Destination, answer: probe.Answer, setup: Setup) -> 
     """Say that a port speaks the other of the two protocols, where it does."""
     if answer.failure not in ("connection", "timeout", "tls") and answer.code != "UNAVAILABLE":
         return None
-    host, port = host_and_port(target)
+    host, port = target.host_and_port
     http2 = probe.speaks_http2(host, port, setup.timeout_s)
     if target.protocol == "grpc" and http2 is False:
         name = (target.remedy if "=" in target.remedy else target.chosen_by).partition("=")[0]

@@ -9,7 +9,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from ...providers.exporters import Destination
-from .addresses import OWN_ENDPOINT, headers_variable, host_and_port
+from .addresses import OWN_ENDPOINT, headers_variable
 from .backends import backend_of
 from .probe import Answer
 from .verdict import Setup, Verdict, ok, problem, warning
@@ -132,7 +132,7 @@ def _refused(target: Destination, signal: str, status: int, said: str, setup: Se
             f"{finding}: none is sent",
             f"write it into {variable}, for example {variable}=authorization=Basic%20dXNlcjpw",
         )
-    host, _ = host_and_port(target)
+    host, _ = target.host_and_port
     return problem(
         f"{finding}: it is wrong, or of another region or account than {host}",
         f"look at {variable} (name=value, percent-encoded) and at {target.variable}",
@@ -159,7 +159,7 @@ def _not_answered(target: Destination, answer: Answer, said: str) -> Verdict:
     if answer.failure == "proxy":
         return problem(
             f"{target}: the proxy of HTTP_PROXY or HTTPS_PROXY does not let it through{said}",
-            f"correct the proxy, or add {host_and_port(target)[0]} to NO_PROXY",
+            f"correct the proxy, or add {target.host_and_port[0]} to NO_PROXY",
         )
     if answer.code:
         return problem(

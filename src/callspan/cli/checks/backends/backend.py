@@ -10,7 +10,6 @@ from typing import ClassVar
 
 from ....providers.exporters import Destination
 from ....providers.presets.preset import Preset
-from ..addresses import host_and_port
 from ..verdict import Setup, Verdict
 
 
@@ -50,7 +49,7 @@ class Backend:
 
     def refused(self, target: Destination, signal: str, setup: Setup) -> tuple[str, str]:
         """Return why it may not take the key, and what to write."""
-        host, _ = host_and_port(target)
+        host, _ = target.host_and_port
         return (
             f"it is wrong, or of another region or account than {host}",
             f"look at {', '.join(self.preset.variables)}",

@@ -9,7 +9,7 @@ from typing import Final
 
 from ....providers.exporters import Destination
 from ....providers.presets import grafana_cloud as preset
-from ..addresses import headers_variable, host_and_port
+from ..addresses import headers_variable
 from ..verdict import Setup
 from .backend import Backend
 
@@ -22,7 +22,7 @@ class GrafanaCloud(Backend):
 
     def is_at(self, target: Destination) -> bool:
         """Tell it by the host."""
-        return host_and_port(target)[0].endswith(".grafana.net")
+        return target.host_and_port[0].endswith(".grafana.net")
 
     def right_path(self, target: Destination) -> str:
         """Return what to write where there is no OTLP at a path."""
@@ -30,7 +30,7 @@ class GrafanaCloud(Backend):
 
     def refused(self, target: Destination, signal: str, setup: Setup) -> tuple[str, str]:
         """Name what can be wrong: the key, its stack, its rights."""
-        host, _ = host_and_port(target)
+        host, _ = target.host_and_port
         keys = f"{preset.INSTANCE_ID}, {preset.API_KEY}"
         if not self.is_named(target):
             variable, _ = headers_variable(target, signal, setup)

@@ -15,7 +15,7 @@ from ....providers import exporters
 from ....providers.exporters import Destination
 from ....providers.presets import langfuse as preset
 from ....providers.presets import names_for
-from ..addresses import OWN_HEADERS, headers_variable, host_and_port
+from ..addresses import OWN_HEADERS, headers_variable
 from ..verdict import Setup, Verdict, ok, problem, warning
 from .backend import Backend
 
@@ -31,7 +31,7 @@ class Langfuse(Backend):
 
     def is_at(self, target: Destination) -> bool:
         """Tell it by the host, and a server of one's own by the path."""
-        host, _ = host_and_port(target)
+        host, _ = target.host_and_port
         return host.endswith("langfuse.com") or preset.PATH in target.address
 
     def not_kept(self, target: Destination, signal: str) -> Verdict | None:
@@ -55,7 +55,7 @@ class Langfuse(Backend):
 
     def refused(self, target: Destination, signal: str, setup: Setup) -> tuple[str, str]:
         """Name the keys and every region: it answers the same to a wrong one of either."""
-        host, _ = host_and_port(target)
+        host, _ = target.host_and_port
         keys, where = f"{preset.PUBLIC_KEY} and {preset.SECRET_KEY}", preset.ADDRESSES[0]
         if not self.is_named(target):
             variable, _ = headers_variable(target, signal, setup)
