@@ -130,7 +130,7 @@ def a_worker(
                 **variables,
             },
             by_command=by_command,
-            timeout_s=120,
+            timeout_s=300,
         )
         yield Worker(port, gate, receiver, ending)
 

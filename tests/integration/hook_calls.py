@@ -111,7 +111,7 @@ def take_calls(
                 **variables,
             },
             by_command=by_command,
-            timeout_s=120,
+            timeout_s=300,
         )
         gate.wait_until_up()
         since = time.monotonic()

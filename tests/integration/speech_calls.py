@@ -57,7 +57,7 @@ def take_calls(folder: Path, agent: str, rooms: tuple[str, ...], **variables: st
                 **variables,
             },
             by_command=agent == "speech_zero_code",
-            timeout_s=150,
+            timeout_s=300,
         )
     made = {}
     for path in folder.glob("*.spans"):

@@ -82,7 +82,7 @@ def take(
                 **variables,
             },
             by_command=by_command,
-            timeout_s=120,
+            timeout_s=300,
         )
         gate.wait_until_up()
         gate.take_calls()

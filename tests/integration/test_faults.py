@@ -42,7 +42,7 @@ POINTS = (
 
 @pytest.fixture(scope="module")
 def run() -> WorkerRun:
-    run = run_worker("spoken", ["", *POINTS], timeout_s=220)
+    run = run_worker("spoken", ["", *POINTS], timeout_s=300)
     assert run.exit == 0, run.log
     assert run.calls[0].said, run.log
     return run

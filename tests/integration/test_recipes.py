@@ -132,7 +132,7 @@ def play(folder: Path, recipes: Mapping[str, str], **variables: str) -> Played:
                 "GATE": str(gate.port),
                 **variables,
             },
-            timeout_s=200,
+            timeout_s=300,
         )
         gate.wait_until_up()
         gate.take_calls()

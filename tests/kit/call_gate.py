@@ -23,7 +23,7 @@ AT_A_TIME = 4
 
 _GO = b"g"
 _DONE = b"d"
-_TIMEOUT_S = 120.0
+_TIMEOUT_S = 300.0
 """What a worker takes at most to come up, or to take its calls, on a busy machine."""
 
 

@@ -108,7 +108,7 @@ class Prometheus(LoggedProcess):
         }
 
     def wait_for(
-        self, promql: str, *labels: str, wanted: Callable[[Result], bool], timeout_s: float = 15
+        self, promql: str, *labels: str, wanted: Callable[[Result], bool], timeout_s: float = 60
     ) -> Result:
         """Evaluate a query until its result is as wanted; return that.
 

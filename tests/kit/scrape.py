@@ -87,7 +87,7 @@ def attributes(pairs: Iterable[KeyValue]) -> dict[str, str]:
     return {pair.key: pair.value.string_value for pair in pairs}
 
 
-def wait_for_scrape(port: int, wanted: Callable[[str], bool], timeout_s: float = 10) -> str:
+def wait_for_scrape(port: int, wanted: Callable[[str], bool], timeout_s: float = 60) -> str:
     """Scrape, in OpenMetrics, until a scrape is as wanted; return it.
 
     Raises:

@@ -30,7 +30,7 @@ _CALL_ENDED = "CALL ENDED"
 """Printed by every call that ran to its end (see agents/short_call.py)."""
 SAID = "Zanzibar"
 """Only said by the agent (see agents/short_call.py): wherever this word is found, content is."""
-_TIMEOUT_S = 60.0
+_TIMEOUT_S = 300.0
 """What a run takes at most on a busy machine; it takes three to six seconds on a free one."""
 
 Protocol = Literal["http", "grpc"]
