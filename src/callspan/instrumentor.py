@@ -100,7 +100,7 @@ class LiveKitAgentsInstrumentor(BaseInstrumentor):
             cls._options.merge(options)
 
     def _install(self) -> None:
-        """Patch livekit-agents, unless this door was closed before livekit was imported."""
+        """Patch livekit-agents, unless it was uninstrumented before livekit was imported."""
         from .config.arguments import Options
         from .runtime.process import Runtime
 

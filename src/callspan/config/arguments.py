@@ -1,7 +1,7 @@
 # Copyright The Callspan Authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""What is passed in code, by whichever door; checked where it is passed."""
+"""What is passed in code, to whichever entry point; checked where it is passed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .parsers import PARTS
 
 @dataclass(slots=True)
 class Options:
-    """The arguments of a door.
+    """The arguments of an entry point.
 
     Attributes:
         tracer_provider: A provider to use instead of one of ours.
@@ -45,7 +45,7 @@ class Options:
         prices: Mapping[str, Any] | None = None,
         **others: object,
     ) -> Options:
-        """Check the arguments of a door; others that instrumentors take are passed over.
+        """Check the arguments of an entry point; others that instrumentors take are passed over.
 
         Raises:
             TypeError: If an argument is of the wrong kind.

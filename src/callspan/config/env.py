@@ -32,7 +32,7 @@ class Variable(Generic[_T_co]):
         meaning: What it means, in Markdown.
         default_in_words: What is so where the variable is not set, in Markdown, if ``default``
             does not say it.
-        instead: What is done if its text is no value. Default: that ``default`` is used.
+        fallback: What is done if its text is no value. Default: that ``default`` is used.
         since: The release that first read it.
     """
 
@@ -41,7 +41,7 @@ class Variable(Generic[_T_co]):
     default: str
     meaning: str
     default_in_words: str = ""
-    instead: str = ""
+    fallback: str = ""
     since: str = "0.1.0"
 
     def read(self, environ: Mapping[str, str], problems: list[Problem]) -> _T_co:
@@ -55,8 +55,8 @@ class Variable(Generic[_T_co]):
         try:
             return self.parse(text, problems)
         except InvalidValueError as error:
-            instead = self.instead or f"{self.default} is used"
-            finding = f"{self.name}={text}: {error.problem.finding}, {instead}"
+            fallback = self.fallback or f"{self.default} is used"
+            finding = f"{self.name}={text}: {error.problem.finding}, {fallback}"
             problems.append(Problem(finding, error.problem.remedy))
             return self.parse(self.default, problems)
 
@@ -68,7 +68,7 @@ CONTENT: Final = Variable(
     "Whether what was said, prompted, passed to tools or returned by them is exported, and where. "
     "`NO_CONTENT` (or `false`), `SPAN_ONLY` (or `true`), `EVENT_ONLY`, `SPAN_AND_EVENT`. The name "
     "and the values are OpenTelemetry's; LiveKit reads the same variable.",
-    instead="content stays off",
+    fallback="content stays off",
 )
 FLUSH_TIMEOUT: Final = Variable(
     ours.CALLSPAN_FLUSH_TIMEOUT,
@@ -158,7 +158,7 @@ SESSION_REPORT: Final = Variable(
     f"Whether a log event `{semconv.EVENT_SESSION_REPORT}` is sent at the end of each call. "
     "`summary`: with the summary of the call. `full`: with LiveKit's own session report as well. "
     "`off`: it is not sent.",
-    instead="none is sent",
+    fallback="none is sent",
 )
 
 VARIABLES: Final[tuple[Variable[object], ...]] = tuple(

@@ -172,7 +172,7 @@ def _as_the_user_set_it() -> Mapping[str, str]:
 
     ``opentelemetry-instrument`` writes ``OTEL_EXPORTER_OTLP_PROTOCOL=grpc`` (and exporter
     names) into os.environ before any instrumentation is loaded. Taking that for the user's word
-    would give the same variables another protocol through the other door.
+    would give the same variables another protocol in zero-code than in code.
     """
     environ = dict(os.environ)
     if (set_aside := environ.get(ORIGINAL_METRICS_EXPORTER)) is not None:

@@ -79,10 +79,10 @@ def mapping(environment: str = "", release: str = "") -> Callable[[ReadableSpan]
         attributes |= _of_every_span(span, source, environment, release)
         attributes |= _searchable(span, source)
         attributes[semconv.LANGFUSE_TYPE] = _TYPES.get(span.name, semconv.LANGFUSE_SPAN)
-        _say_level(attributes, span)
-        _say_content(attributes)
-        _say_request(attributes, span, source)
-        _say_cost(attributes, span, source, costs)
+        _write_level(attributes, span)
+        _write_content(attributes)
+        _write_request(attributes, span, source)
+        _write_cost(attributes, span, source, costs)
         return copy_of(span, attributes=attributes)
 
     return copy
@@ -138,7 +138,7 @@ def _searchable(span: ReadableSpan, source: Mapping[str, Any]) -> _Attributes:
     return attributes
 
 
-def _say_level(attributes: _Attributes, span: ReadableSpan) -> None:
+def _write_level(attributes: _Attributes, span: ReadableSpan) -> None:
     """Say what is an error, and that what was kept is no detail, which it takes TTS for."""
     if span.status.status_code is StatusCode.ERROR or attributes.get(semconv.LK_TOOL_IS_ERROR):
         attributes[semconv.LANGFUSE_LEVEL] = semconv.LANGFUSE_LEVEL_ERROR
@@ -146,13 +146,13 @@ def _say_level(attributes: _Attributes, span: ReadableSpan) -> None:
         attributes[semconv.LANGFUSE_LEVEL] = semconv.LANGFUSE_LEVEL_DEFAULT
 
 
-def _say_content(attributes: _Attributes) -> None:
+def _write_content(attributes: _Attributes) -> None:
     for ours, theirs in _CONTENT.items():
         if ours in attributes:
             attributes[theirs] = attributes.pop(ours)
 
 
-def _say_request(attributes: _Attributes, span: ReadableSpan, source: Mapping[str, Any]) -> None:
+def _write_request(attributes: _Attributes, span: ReadableSpan, source: Mapping[str, Any]) -> None:
     """Say what a request used and when its answer began."""
     usage, first_after_s = _usage(span, source)
     models = [attributes.pop(key) for key in semconv.LANGFUSE_READS_AS_MODEL if key in attributes]
@@ -168,7 +168,7 @@ def _say_request(attributes: _Attributes, span: ReadableSpan, source: Mapping[st
         attributes[semconv.LANGFUSE_COMPLETION_START] = began
 
 
-def _say_cost(
+def _write_cost(
     attributes: _Attributes, span: ReadableSpan, source: Mapping[str, Any], costs: ObservationCosts
 ) -> None:
     if span.name == semconv.SPAN_JOB:

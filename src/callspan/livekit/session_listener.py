@@ -242,10 +242,10 @@ class SessionListener:
             # refused without being run: unknown, bad arguments, a duplicate
             name = call.name if call.name in declared else semconv.OTHER
             refused = semconv.TOOL_ERROR if output.fnc_call_out.is_error else semconv.TOOL_CANCELLED
-            told = output.fnc_call_out.output
+            result = output.fnc_call_out.output
             self._emit(
                 ToolFinished(
-                    name, refused, call_id=call.call_id, arguments=call.arguments, output=told
+                    name, refused, call_id=call.call_id, arguments=call.arguments, output=result
                 )
             )
 
