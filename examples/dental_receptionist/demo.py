@@ -39,7 +39,7 @@ import kpis
 from callspan.waterfall.span_record import SpanRecord
 from callspan.waterfall.svg import render_svg
 from callspan.waterfall.text import render
-from offline import tally
+from offline import span_log
 from offline.callers import CALLERS, LEDGER_VARIABLE
 from offline.dialogue import RECEPTIONIST
 from offline.llm_server import ScriptedChatServer
@@ -229,11 +229,11 @@ async def print_key_figures(address: str, calls: int) -> bool:
         print(f"\n{address} does not answer: {error.reason}")
         return False
     print(f"\n{kpis.table(scrape)}\n")
-    found = kpis.shortcomings(scrape, calls)
-    for shortcoming in found:
+    shortcomings = kpis.shortcomings(scrape, calls)
+    for shortcoming in shortcomings:
         print(f"NOT as it should be: {shortcoming}")
     print(f"read from {address} while the worker ran; Prometheus can scrape it there")
-    return not found
+    return not shortcomings
 
 
 def _print_how_to_go_on(endpoint: str) -> None:
@@ -308,7 +308,7 @@ async def demo(folder: Path) -> bool:
     with _receiver() as receiver, ScriptedChatServer(RECEPTIONIST) as chat:
         os.environ |= {
             LEDGER_VARIABLE: str(ledger),
-            tally.VARIABLE: str(spans_made),
+            span_log.VARIABLE: str(spans_made),
             "OPENAI_BASE_URL": chat.base_url,
             "OPENAI_API_KEY": "none",
         }
@@ -319,7 +319,7 @@ async def demo(folder: Path) -> bool:
             for calls in itertools.count(len(CALLERS), len(CALLERS)):
                 print(f"ringing {len(CALLERS)} callers at once", flush=True)
                 rooms = await run_calls(sounds)
-                made = tally.read_tally(spans_made)
+                made = span_log.read_span_log(spans_made)
                 whole = True
                 if receiver is None:
                     print(f"{len(made)} spans made, sent to {os.environ[_ENDPOINT_VARIABLE]}")

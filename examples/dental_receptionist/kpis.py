@@ -106,22 +106,22 @@ def other_share(scrape: Scrape) -> float:
 
 def shortcomings(scrape: Scrape, calls: int) -> list[str]:
     """Say what is wrong with the numbers of a worker that took so many calls."""
-    found = []
+    wrong = []
     if (sessions := scrape.total(SESSIONS)) != calls:
-        found.append(f"{SESSIONS} is {sessions:g} after {calls} calls")
+        wrong.append(f"{SESSIONS} is {sessions:g} after {calls} calls")
     booked = scrape.sum_by(SESSIONS, "outcome").get((BOOKED,), 0.0)
     if (bookings := scrape.total(BOOKINGS)) != booked:
-        found.append(f"{BOOKINGS} is {bookings:g}, {booked:g} calls have the outcome {BOOKED}")
+        wrong.append(f"{BOOKINGS} is {bookings:g}, {booked:g} calls have the outcome {BOOKED}")
     # a call's cost is recorded at its end, each use of a model as it is paid for
     of_calls, of_uses = scrape.total(f"{SESSION_COST}_sum"), scrape.total(COST)
     if not math.isclose(of_calls, of_uses, abs_tol=1e-9):
-        found.append(f"calls cost {of_calls} dollars, what they used {of_uses}")
+        wrong.append(f"calls cost {of_calls} dollars, what they used {of_uses}")
     # NaN, where nothing was counted, is not within the limit either
     if not (share := other_share(scrape)) <= LARGEST_OTHER:
-        found.append(
+        wrong.append(
             f"{share:.1%} of {TURN_LATENCY} is in no stage, {LARGEST_OTHER:.0%} is the limit"
         )
-    return found
+    return wrong
 
 
 def table(scrape: Scrape) -> str:

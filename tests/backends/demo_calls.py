@@ -4,7 +4,7 @@
 """The demo's five calls, sent to a backend, and what its job processes say that they made.
 
 The demo is run as it is, by its own function, in a process of its own: it sets up telemetry for a
-whole process. It leaves its tally of spans in a folder of ours.
+whole process. It leaves its log of spans in a folder of ours.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from kit.paths import EXAMPLE
-from offline.tally import read_tally
+from offline.span_log import read_span_log
 
 PROJECT: Final = "dental-receptionist"
 """Where Phoenix puts the calls: it is told so by an attribute of the resource."""
@@ -68,4 +68,4 @@ def make_calls(endpoint: str, folder: Path) -> list[tuple[str, str]]:
             check=False,
         )
     assert done.returncode == 0, f"the demo ended with {done.returncode}:\n{log.read_text()}"
-    return read_tally(folder / "spans.txt")
+    return read_span_log(folder / "spans.txt")

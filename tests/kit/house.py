@@ -148,12 +148,12 @@ def names_outside_semconv(root: Path, known: Collection[str]) -> list[str]:
         known: Names that ``semconv`` has; those without a dot are common words, and left alone.
     """
     dotted = {name for name in known if "." in name}
-    found = []
+    misplaced = []
     for path in modules(root):
         if path.relative_to(root).parts[0] != "semconv":
             tree = _tree(path.read_text())
             prose = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
-            found += [
+            misplaced += [
                 f"{path.relative_to(root)}:{node.lineno} spells {node.value!r}"
                 for node in ast.walk(tree)
                 if isinstance(node, ast.Constant)
@@ -162,7 +162,7 @@ def names_outside_semconv(root: Path, known: Collection[str]) -> list[str]:
                 and (node.value in dotted or _SPELT.fullmatch(node.value))
                 and not _HOSTS.fullmatch(node.value)
             ]
-    return found
+    return misplaced
 
 
 MARK: Final = "_callspan"
@@ -216,7 +216,7 @@ def _privates(tree: ast.Module) -> Iterator[tuple[str, int]]:
 
 FROM_EXAMPLE: Final = {
     *(f"offline.{name}" for name in ("callers", "dialogue", "llm_server", "received")),
-    *(f"offline.{name}" for name in ("receiver", "stt", "tally", "telephone_line", "tts")),
+    *(f"offline.{name}" for name in ("receiver", "span_log", "stt", "telephone_line", "tts")),
     "kpis",
 }
 """What tests may import of examples/dental_receptionist: what its own demo runs."""

@@ -19,7 +19,7 @@ from typing import Any
 
 from livekit.agents import AgentSession, CloseEvent, CloseReason, JobContext
 
-from offline import tally
+from offline import span_log
 from offline.telephone_line import Sound, TelephoneLine
 from offline.tts import synthesise
 
@@ -178,7 +178,7 @@ def place_call(ctx: JobContext, session: AgentSession[Any], caller: Caller | Non
     caller = caller or CALLERS.get(room)
     if caller is None:
         raise LookupError(f"nobody rings in room {room!r}; the rooms are: {', '.join(CALLERS)}")
-    tally.start()
+    span_log.start()
     line = TelephoneLine(on_sound=_ledger(room))
     session.input.audio = line.microphone
     session.output.audio = line.earpiece

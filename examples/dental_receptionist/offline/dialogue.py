@@ -16,7 +16,7 @@ _THINKING_TOO_LONG = 8.0
 _PER_TOKEN = 0.03
 
 
-def _say(text: str, thinking: float = _THINKING) -> Reply:
+def _reply(text: str, thinking: float = _THINKING) -> Reply:
     return Reply(text, first_token_delay=thinking, token_delay=_PER_TOKEN)
 
 
@@ -25,48 +25,48 @@ def _call(name: str, **arguments: str) -> Reply:
     return Reply(tool_calls=(call,), first_token_delay=_THINKING, token_delay=_PER_TOKEN)
 
 
-_PRICE = _say("A cleaning is ninety dollars. Can I help with more?")
+_PRICE = _reply("A cleaning is ninety dollars. Can I help with more?")
 
 RECEPTIONIST = Script(
     [
-        Rule(_say("Bright Smile Dental, good morning. How can I help you?"), user="^$"),
+        Rule(_reply("Bright Smile Dental, good morning. How can I help you?"), user="^$"),
         Rule(
-            _say("Tomorrow I have nine, ten and eleven. Which one would you like?"),
+            _reply("Tomorrow I have nine, ten and eleven. Which one would you like?"),
             tool="check_availability",
             result="ten",
         ),
         Rule(
-            _say("On Friday there is three in the afternoon. Shall I take it?"),
+            _reply("On Friday there is three in the afternoon. Shall I take it?"),
             tool="check_availability",
             result="three",
         ),
         Rule(
-            _say("You are booked, tomorrow at ten. Is there anything else?"),
+            _reply("You are booked, tomorrow at ten. Is there anything else?"),
             tool="book_appointment",
             result="booked",
         ),
         Rule(
-            _say("I am sorry, I cannot reach our appointment book. We will call you back."),
+            _reply("I am sorry, I cannot reach our appointment book. We will call you back."),
             tool="book_appointment",
         ),
         Rule(_PRICE, tool="look_up_price"),
-        Rule(_say("You are welcome. Goodbye!"), user="thank you"),
-        Rule(_say("On Saturday we are open from ten until noon."), user="saturday"),
+        Rule(_reply("You are welcome. Goodbye!"), user="thank you"),
+        Rule(_reply("On Saturday we are open from ten until noon."), user="saturday"),
         Rule(
-            _say(
+            _reply(
                 "We are open from nine in the morning until five in the afternoon, from Monday "
                 "to Thursday. On Friday we open at ten and close at four. On Saturday we are "
                 "open from ten until noon, and on Sunday we are closed."
             ),
             user="opening hours",
         ),
-        Rule(_say("We open at nine in the morning, every weekday."), user="when do you open"),
+        Rule(_reply("We open at nine in the morning, every weekday."), user="when do you open"),
         Rule(
             _call("look_up_price", treatment="cleaning"), user="how much", offered="look_up_price"
         ),
         Rule(_PRICE, user="how much"),
         Rule(
-            _say(
+            _reply(
                 "Of course. Tell me your name, please, and the day of the appointment you have.",
                 thinking=_THINKING_TOO_LONG,
             ),
@@ -76,6 +76,6 @@ RECEPTIONIST = Script(
         Rule(_call("book_appointment", day="tomorrow", time="ten"), user="ten in the morning"),
         Rule(_call("check_availability", day="friday"), user="friday"),
         Rule(_call("check_availability", day="tomorrow"), user="tomorrow"),
-        Rule(_say("I am sorry, I did not understand. Could you say that again?")),
+        Rule(_reply("I am sorry, I did not understand. Could you say that again?")),
     ]
 )

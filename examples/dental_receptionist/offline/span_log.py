@@ -1,8 +1,8 @@
 # Copyright The Callspan Authors
 # SPDX-License-Identifier: Apache-2.0
-"""A count of the spans that a worker's jobs made, taken where they end and not where they arrive.
+"""A log of the spans that a worker's jobs made, written where they end and not where they arrive.
 
-Each span is written to a file at the moment it ends, so the count knows of no batch, exporter or
+Each span is written to a file at the moment it ends, so the log knows of no batch, exporter or
 flush, and survives a process that is killed.
 """
 
@@ -15,11 +15,11 @@ from pathlib import Path
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 
-VARIABLE = "SPAN_TALLY"
+VARIABLE = "SPAN_LOG"
 """Names the file; each line holds a trace id, a span id and the span's name."""
 
 
-class SpanTally(SpanProcessor):
+class SpanLog(SpanProcessor):
     """Appends every span that ends to a file.
 
     Args:
@@ -38,7 +38,7 @@ class SpanTally(SpanProcessor):
 
 @functools.cache
 def start() -> None:
-    """Count the spans that this process makes from now on, if the variable asks for it.
+    """Log the spans that this process makes from now on, if the variable asks for it.
 
     Raises:
         RuntimeError: The process has no tracer provider of the OpenTelemetry SDK.
@@ -48,11 +48,11 @@ def start() -> None:
         return
     provider = trace.get_tracer_provider()
     if not isinstance(provider, TracerProvider):
-        raise RuntimeError(f"no spans can be counted: the tracer provider is {provider!r}")
-    provider.add_span_processor(SpanTally(path))
+        raise RuntimeError(f"no spans can be logged: the tracer provider is {provider!r}")
+    provider.add_span_processor(SpanLog(path))
 
 
-def read_tally(path: Path) -> list[tuple[str, str]]:
+def read_span_log(path: Path) -> list[tuple[str, str]]:
     """The trace id and span id of each span made so far."""
     if not path.exists():
         return []
