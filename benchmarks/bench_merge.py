@@ -64,14 +64,14 @@ class Job:
         return b"".join(self.encoder.encode(Batch(tuple(self.reader.drain()))))
 
 
-def turn_ms(settled: bool) -> tuple[float, int]:
+def turn_ms(series_known: bool) -> tuple[float, int]:
     """Return milliseconds of one turn, and bytes; of a later turn once series are described."""
     times, size = [], 0
     job = Job()
     job.record(90)
     job.frames()
     for _ in range(ROUNDS):
-        if not settled:
+        if not series_known:
             job.encoder = Encoder()
         start = time.thread_time()
         job.record(MEASUREMENTS_PER_TURN)
@@ -83,8 +83,8 @@ def turn_ms(settled: bool) -> tuple[float, int]:
 def call_end() -> bytes:
     """Return the frames of a call that is opened and closed with 75 series in between."""
     job = Job()
-    lost = own_row(semconv.M_SESSIONS, {"agent_name": "receptionist", "outcome": "crashed"})
-    opened = b"".join(job.encoder.encode(Batch((), (Opened("call", (lost,)),))))
+    crash_row = own_row(semconv.M_SESSIONS, {"agent_name": "receptionist", "outcome": "crashed"})
+    opened = b"".join(job.encoder.encode(Batch((), (Opened("call", (crash_row,)),))))
     job.record(SERIES_PER_CALL)
     rows = tuple(job.reader.drain())
     return opened + b"".join(job.encoder.encode(Batch(rows, (), ("call",))))
@@ -123,8 +123,8 @@ def merge() -> tuple[float, dict[int, float]]:
 
 def main() -> None:
     """Measure and print."""
-    for name, settled in (("its series new", False), ("its series known", True)):
-        ms, size = turn_ms(settled)
+    for name, series_known in (("its series new", False), ("its series known", True)):
+        ms, size = turn_ms(series_known)
         print(
             f"job: a turn of {MEASUREMENTS_PER_TURN} measurements, {name}: recorded, collected, "
             f"framed in {ms:.2f} ms, {size} bytes"

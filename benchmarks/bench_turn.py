@@ -83,10 +83,10 @@ class NullExporter(SpanExporter):
 class ScriptedSTT(stt.STT):
     """A streaming recogniser that hears what it is told to, when it is told to."""
 
-    def __init__(self, *, tells_of_speech: bool) -> None:
+    def __init__(self, *, reports_speech: bool) -> None:
         super().__init__(capabilities=stt.STTCapabilities(streaming=True, interim_results=False))
         self.heard: asyncio.Queue[str] = asyncio.Queue()
-        self.tells_of_speech = tells_of_speech
+        self.reports_speech = reports_speech
 
     async def _recognize_impl(self, *args: Any, **kwargs: Any) -> stt.SpeechEvent:
         raise NotImplementedError("this recogniser streams")
@@ -101,7 +101,7 @@ class _Recognition(stt.RecognizeStream):
         while True:
             text = await self._stt.heard.get()
             kinds = [stt.SpeechEventType.FINAL_TRANSCRIPT]
-            if self._stt.tells_of_speech:
+            if self._stt.reports_speech:
                 kinds.insert(0, stt.SpeechEventType.START_OF_SPEECH)
                 kinds.append(stt.SpeechEventType.END_OF_SPEECH)
             said = [stt.SpeechData(language="en", text=text)]
@@ -237,7 +237,7 @@ class Receptionist(Agent):
 
 async def call(flush: Callable[[], object], *, audio: bool) -> float:
     """Hold a call; return milliseconds of CPU by turn, the flush at its end included."""
-    ears = ScriptedSTT(tells_of_speech=not audio)
+    ears = ScriptedSTT(reports_speech=not audio)
     session: AgentSession = AgentSession(
         stt=ears,
         llm=ScriptedLLM(),
