@@ -69,8 +69,8 @@ def find() -> str:
         ChromiumUnavailableError: If there is none on the path.
     """
     for program in _PROGRAMS:
-        if found := shutil.which(program):
-            return found
+        if path := shutil.which(program):
+            return path
     raise ChromiumUnavailableError(
         f"none of {', '.join(_PROGRAMS)} found on PATH={os.environ.get('PATH', '')}: "
         "apt-get install chromium"
@@ -162,10 +162,10 @@ async def open_page(program: str, *, width: int = 1400, height: int = 900) -> As
         # in a home of its own: its font cache and crash handler write there
         with LoggedProcess(command, ready=_READY, env={"HOME": profile}) as browser:
             browser.wait_until_ready(_START_TIMEOUT_S)
-            found = re.search(_READY + r"ws://(\S+?)/", browser.log)
-            assert found is not None, browser.log
+            started = re.search(_READY + r"ws://(\S+?)/", browser.log)
+            assert started is not None, browser.log
             async with aiohttp.ClientSession() as client:
-                async with client.get(f"http://{found[1]}/json/list") as answer:
+                async with client.get(f"http://{started[1]}/json/list") as answer:
                     (target,) = [each for each in await answer.json() if each["type"] == "page"]
                 async with client.ws_connect(
                     target["webSocketDebuggerUrl"], max_msg_size=0

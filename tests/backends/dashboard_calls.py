@@ -106,12 +106,14 @@ def filled_prometheus(
             for worker in gates.values():
                 worker.wait_until_up()
             # both workers have been seen before their first call
-            prometheus.wait_for("count(target_info)", lambda found: sum(found.values()) == 2)
+            prometheus.wait_for("count(target_info)", lambda series: sum(series.values()) == 2)
             start = time.time()
             for taken in [pool.submit(worker.take_calls) for worker in gates.values()]:
                 taken.result()
             calls = len(old) + len(new)
-            prometheus.wait_for("sum(agent_jobs_total)", lambda found: sum(found.values()) == calls)
+            prometheus.wait_for(
+                "sum(agent_jobs_total)", lambda series: sum(series.values()) == calls
+            )
             yield Filled(prometheus, start, time.time(), receiver.spans)
         for run in ending:
             run.result()

@@ -124,13 +124,13 @@ def by_bucket(lines: Sequence[Line]) -> list[tuple[str, dict[float, float]]]:
     """Return how many values each bucket holds at each time, from what is up to its bound."""
     sorted_lines = sorted(lines, key=lambda line: float(line.labels["le"]))
     below: dict[float, float] = {}
-    found = []
+    buckets = []
     for line in sorted_lines:
         points = dict(line.points)
         held = {at: max(0.0, value - below.get(at, 0.0)) for at, value in points.items()}
-        found.append((line.labels["le"], held))
+        buckets.append((line.labels["le"], held))
         below = points
-    return found
+    return buckets
 
 
 def _panel(drawn: Drawn, view: View) -> list[str]:
@@ -227,12 +227,12 @@ def _stacked(lines: Sequence[Line]) -> list[Line]:
     """Return each line on top of those before it."""
     times = sorted({at for line in lines for at, _ in line.points})
     height = dict.fromkeys(times, 0.0)
-    found = []
+    stack = []
     for line in lines:
         for at, value in line.points:
             height[at] += value
-        found.append(Line(line.name, line.labels, sorted(height.items())))
-    return found
+        stack.append(Line(line.name, line.labels, sorted(height.items())))
+    return stack
 
 
 def _heatmap(drawn: Drawn, box: Box, view: View) -> list[str]:

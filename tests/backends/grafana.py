@@ -134,21 +134,21 @@ class Dashboard:
         start, step = self._range(target, view)
         query = self.filled(target.expression, target, view)
         if target.instant:
-            found = prometheus.get("query", query=query, time=view.end)["result"]
+            answer = prometheus.get("query", query=query, time=view.end)["result"]
         else:
             # Grafana asks for whole steps
             aligned = {
                 "start": math.floor(start / step) * step,
                 "end": math.floor(view.end / step) * step,
             }
-            found = prometheus.get("query_range", query=query, step=step, **aligned)["result"]
+            answer = prometheus.get("query_range", query=query, step=step, **aligned)["result"]
         legend = self.filled(target.legend, target, view)
-        return [_line(each, legend) for each in found]
+        return [_line(each, legend) for each in answer]
 
     def exemplars(self, prometheus: RoutePrometheus, target: Target, view: View) -> list[Exemplar]:
         """Return what Prometheus gives as the exemplars of a query."""
         query = self.filled(target.expression, target, view)
-        found = prometheus.get("query_exemplars", query=query, start=view.start, end=view.end)
+        answer = prometheus.get("query_exemplars", query=query, start=view.start, end=view.end)
         return [
             Exemplar(
                 float(each["timestamp"]),
@@ -156,7 +156,7 @@ class Dashboard:
                 each["labels"]["trace_id"],
                 each["labels"]["span_id"],
             )
-            for series in found
+            for series in answer
             for each in series["exemplars"]
         ]
 
@@ -201,9 +201,9 @@ def dashboards() -> list[Dashboard]:
     return [Dashboard(path.stem) for path in sorted(COMMITTED.glob("*.json"))]
 
 
-def _line(found: Mapping[str, Any], legend: str) -> Line:
-    labels: dict[str, str] = found["metric"]
-    samples = found.get("values") or [found["value"]]
+def _line(series: Mapping[str, Any], legend: str) -> Line:
+    labels: dict[str, str] = series["metric"]
+    samples = series.get("values") or [series["value"]]
     points = [(float(at), float(value)) for at, value in samples]
     name = _LABEL.sub(lambda match: labels.get(match[1], ""), legend)
     return Line(name, labels, [(at, value) for at, value in points if not math.isnan(value)])

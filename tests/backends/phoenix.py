@@ -85,15 +85,15 @@ def find() -> str:
         PhoenixUnavailableError: If there is none.
     """
     given = os.environ.get(BINARY_VARIABLE)
-    found = shutil.which(given or "phoenix")
-    if found is None:
+    path = shutil.which(given or "phoenix")
+    if path is None:
         where = f"{BINARY_VARIABLE}={given}" if given else f"PATH={os.environ.get('PATH', '')}"
         raise PhoenixUnavailableError(
             f"no executable of Arize Phoenix at {where}: make test-backends installs it where "
             "there is a network; or pip install arize-phoenix into an environment of its own and "
             f"set {BINARY_VARIABLE} to its bin/phoenix"
         )
-    return found
+    return path
 
 
 class Phoenix(LoggedProcess):

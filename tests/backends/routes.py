@@ -78,13 +78,13 @@ class RoutePrometheus(LoggedProcess):
         Raises:
             AssertionError: If two of them differ in ``job`` or ``instance`` alone.
         """
-        found: Series = {}
+        series: Series = {}
         for each in self.get("query", query=selector)["result"]:
             labels = each["metric"]
             key = (labels.pop("__name__", ""), frozenset(_comparable(labels).items()))
-            assert key not in found, f"twice: {key}"
-            found[key] = float(each["value"][1])
-        return found
+            assert key not in series, f"twice: {key}"
+            series[key] = float(each["value"][1])
+        return series
 
     def wait_for(
         self, selector: str, wanted: Callable[[Series], bool], timeout_s: float = 30
@@ -95,10 +95,10 @@ class RoutePrometheus(LoggedProcess):
             AssertionError: If it was not within ``timeout_s`` seconds.
         """
         deadline = time.monotonic() + timeout_s
-        while not wanted(found := self.series(selector)):
-            assert time.monotonic() < deadline, f"{selector} still is {found}"
+        while not wanted(series := self.series(selector)):
+            assert time.monotonic() < deadline, f"{selector} still is {series}"
             time.sleep(_POLL_S)
-        return found
+        return series
 
 
 def shipped_config(worker_port: int, gateway_port: int) -> dict[str, Any]:

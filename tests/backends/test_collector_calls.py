@@ -170,8 +170,8 @@ def routed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Routed]:
             )
             gate.wait_until_up()
             gate.take_calls()
-            own, by_gateway = settled(scraping, "livekit-agents", scraping)
-            by_remote_write = settled(scraping, "livekit-agents", written)[1]
+            own, by_gateway = wait_for_agreement(scraping, "livekit-agents", scraping)
+            by_remote_write = wait_for_agreement(scraping, "livekit-agents", written)[1]
             for backend in (langfuse, grafana):
                 backend.wait_for(lambda it: len(roots(it)) >= len(ROOMS) - 2, 20)
         yield Routed(
@@ -188,14 +188,16 @@ def routed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Routed]:
 
 def counted(prometheus: RoutePrometheus, job: str) -> Series:
     """Return what a worker counts, as Prometheus has it; ages grow, and are left at 0."""
-    found = prometheus.series(f'{{__name__=~"{NAMES}", __name__!~"{LIVEKITS_OWN}", job="{job}"}}')
+    series = prometheus.series(f'{{__name__=~"{NAMES}", __name__!~"{LIVEKITS_OWN}", job="{job}"}}')
     return {
         key: 0 if key[0] == "agent_telemetry_export_age_seconds" else value
-        for key, value in found.items()
+        for key, value in series.items()
     }
 
 
-def settled(own: RoutePrometheus, own_job: str, route: RoutePrometheus) -> tuple[Series, Series]:
+def wait_for_agreement(
+    own: RoutePrometheus, own_job: str, route: RoutePrometheus
+) -> tuple[Series, Series]:
     """Return both ends once all jobs are in and they agree, or as they are in the end."""
     deadline = time.monotonic() + 20
     while True:
@@ -233,19 +235,19 @@ def test_the_calls_are_those_that_were_made(routed: Routed) -> None:
 @pytest.mark.parametrize("route", ["by_gateway", "by_remote_write"])
 def test_a_route_through_the_collectors_changes_nothing(routed: Routed, route: str) -> None:
     """Names, labels and values of the worker's own scrape, ``job`` and ``instance`` apart."""
-    found: Series = getattr(routed, route)
-    assert found.keys() == routed.own.keys()
-    assert found == routed.own
+    arrived: Series = getattr(routed, route)
+    assert arrived.keys() == routed.own.keys()
+    assert arrived == routed.own
 
 
 def test_target_info_tells_releases_apart(routed: Routed) -> None:
     """On the route, too; the service's name and instance are ``job`` and ``instance`` there."""
-    found = routed.prometheus.series(
+    joined = routed.prometheus.series(
         "sum by (service_version) (agent_sessions_total"
         ' * on (job, instance) group_left (service_version) target_info{job="dental-receptionist"})'
     )
     labels = frozenset({("service_version", "1.2.3")})
-    assert found == {("", labels): sum(OUTCOMES.values())}
+    assert joined == {("", labels): sum(OUTCOMES.values())}
 
 
 def test_langfuse_gets_traces_as_it_documents(routed: Routed) -> None:
@@ -301,13 +303,13 @@ def test_nothing_that_was_said_arrives(routed: Routed) -> None:
 
 def test_exemplars_pass_the_collectors(routed: Routed) -> None:
     """By the gateway's scrape, they lead to traces that have arrived."""
-    found = routed.prometheus.get(
+    exemplars = routed.prometheus.get(
         "query_exemplars",
         query='{__name__=~".+_bucket", job="dental-receptionist"}',
         start=routed.since,
         end=time.time(),
     )
-    traces = {each["labels"]["trace_id"] for series in found for each in series["exemplars"]}
+    traces = {each["labels"]["trace_id"] for series in exemplars for each in series["exemplars"]}
     assert traces
     assert traces <= {span.trace_id for span in routed.grafana.spans}
 

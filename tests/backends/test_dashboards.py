@@ -186,9 +186,9 @@ def test_the_conversion_is_chosen_by_its_name(filled: Filled) -> None:
 
 def test_volume_is_per_minute(filled: Filled) -> None:
     """Calls of the five minutes before, by five."""
-    found = last(asked(filled, "business", "Session volume and outcomes"))
-    assert sum(found.values()) == pytest.approx(CALLS / 5, rel=0.05)
-    assert found["booking"] == pytest.approx(2 / 5, rel=0.05)
+    volume = last(asked(filled, "business", "Session volume and outcomes"))
+    assert sum(volume.values()) == pytest.approx(CALLS / 5, rel=0.05)
+    assert volume["booking"] == pytest.approx(2 / 5, rel=0.05)
 
 
 def test_durations_are_of_every_call(filled: Filled) -> None:
@@ -259,9 +259,9 @@ def test_each_tool_has_its_errors(filled: Filled) -> None:
 
 def test_a_provider_that_fails_is_named(filled: Filled) -> None:
     """The first of its errors is shown, too."""
-    found = asked(filled, "tools", "Errors by what came of them")
-    assert all(line.points[-1][1] >= 1 for line in found)
-    assert {(line.labels["component"], line.labels["error_type"]) for line in found} == {
+    errors = asked(filled, "tools", "Errors by what came of them")
+    assert all(line.points[-1][1] >= 1 for line in errors)
+    assert {(line.labels["component"], line.labels["error_type"]) for line in errors} == {
         ("llm", "APIStatusError")
     }
 
@@ -281,22 +281,22 @@ def test_a_point_of_a_graph_leads_to_the_turn_that_it_is_of(filled: Filled, titl
     dashboard = DASHBOARDS["voice"]
     target = next(each for each in TARGETS if (each.dashboard, each.panel) == ("voice", title))
     assert target.exemplar
-    found = dashboard.exemplars(filled.prometheus, target, half_an_hour(filled))
+    exemplars = dashboard.exemplars(filled.prometheus, target, half_an_hour(filled))
     turns = {(span.trace_id, span.span_id) for span in filled.spans if span.name == "agent_turn"}
-    assert found
-    assert {(each.trace_id, each.span_id) for each in found} <= turns
+    assert exemplars
+    assert {(each.trace_id, each.span_id) for each in exemplars} <= turns
 
 
 @pytest.mark.parametrize("ref", "ABCDEFG")
 def test_releases_stand_side_by_side(filled: Filled, ref: str) -> None:
     """Each column of the table has a figure of both."""
-    found = {
+    figures = {
         line.labels["service_version"]: line.points[-1][1]
         for line in asked(filled, "workers", "Each release", ref)
     }
-    assert found.keys() == {OLD, NEW}
+    assert figures.keys() == {OLD, NEW}
     if ref == "A":
-        assert found == {OLD: pytest.approx(3, rel=0.05), NEW: pytest.approx(3, rel=0.05)}
+        assert figures == {OLD: pytest.approx(3, rel=0.05), NEW: pytest.approx(3, rel=0.05)}
 
 
 # --- the pictures ------------------------------------------------------------------------------

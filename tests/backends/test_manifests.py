@@ -68,8 +68,8 @@ def of_kind(*kinds: str) -> list[Manifest]:
 
 def named(kind: str, name: str) -> Manifest:
     """Return a rendered manifest; the hash that kustomize adds to a generated name left out."""
-    (found,) = (each for each in of_kind(kind) if plain(each["metadata"]["name"]) == name)
-    return found
+    (manifest,) = (each for each in of_kind(kind) if plain(each["metadata"]["name"]) == name)
+    return manifest
 
 
 def plain(name: str) -> str:
@@ -108,8 +108,8 @@ def variables(workload: Manifest) -> dict[str, str]:
     kinds = {"configMapRef": of_kind("ConfigMap"), "secretRef": secrets()}
     for source in container(workload).get("envFrom", []):
         ((reference, target),) = source.items()
-        (found,) = (m for m in kinds[reference] if m["metadata"]["name"] == target["name"])
-        values |= found.get("data") or found["stringData"]
+        (chosen,) = (m for m in kinds[reference] if m["metadata"]["name"] == target["name"])
+        values |= chosen.get("data") or chosen["stringData"]
     values |= {each["name"]: each.get("value", "") for each in container(workload).get("env", [])}
     return values
 
@@ -186,10 +186,10 @@ def test_a_worker_has_the_time_to_drain() -> None:
 def test_the_worker_serves_where_it_is_scraped() -> None:
     """On every interface, at the port that the monitor names, by one route and not by two."""
     worker = named("Deployment", "livekit-worker")
-    told = variables(worker)
-    assert told["OTEL_EXPORTER_PROMETHEUS_HOST"] == "0.0.0.0"
-    assert int(told["OTEL_EXPORTER_PROMETHEUS_PORT"]) == ports(worker)["metrics"]
-    assert told["OTEL_METRICS_EXPORTER"] == "prometheus"
+    environment = variables(worker)
+    assert environment["OTEL_EXPORTER_PROMETHEUS_HOST"] == "0.0.0.0"
+    assert int(environment["OTEL_EXPORTER_PROMETHEUS_PORT"]) == ports(worker)["metrics"]
+    assert environment["OTEL_METRICS_EXPORTER"] == "prometheus"
     health = inspect.signature(AgentServer).parameters["port"].default.prod_default
     assert ports(worker)["health"] == health
 
@@ -262,8 +262,8 @@ def monitored() -> Iterator[tuple[Manifest, str]]:
 
 def test_monitors_find_what_they_look_for() -> None:
     """The workers by their pods, both Collectors by their Services, at ports that are there."""
-    found = {(plain(each["metadata"]["name"]), port) for each, port in monitored()}
-    assert found == {
+    targets = {(plain(each["metadata"]["name"]), port) for each, port in monitored()}
+    assert targets == {
         ("livekit-worker", "metrics"),
         ("otel-agent", "telemetry"),
         ("otel-gateway", "telemetry"),
@@ -316,15 +316,15 @@ def port_of(endpoint: str) -> int:
 
 def test_workers_agents_and_gateway_find_each_other() -> None:
     """By Services of those names, at ports that they have."""
-    told = variables(named("Deployment", "livekit-worker"))["OTEL_EXPORTER_OTLP_ENDPOINT"]
+    endpoint = variables(named("Deployment", "livekit-worker"))["OTEL_EXPORTER_OTLP_ENDPOINT"]
     agent = named("Service", "otel-agent")["spec"]
     opened = {port["name"]: port["port"] for port in agent["ports"]}
-    assert told == f"http://otel-agent:{opened['otlp-http']}"
+    assert endpoint == f"http://otel-agent:{opened['otlp-http']}"
     assert agent["internalTrafficPolicy"] == "Local"
-    told = variables(named("DaemonSet", "otel-agent"))["GATEWAY_ENDPOINT"]
+    endpoint = variables(named("DaemonSet", "otel-agent"))["GATEWAY_ENDPOINT"]
     gateway = named("Service", "otel-gateway")["spec"]
     opened = {port["name"]: port["port"] for port in gateway["ports"]}
-    assert told == f"dns:///otel-gateway:{opened['otlp-grpc']}"
+    assert endpoint == f"dns:///otel-gateway:{opened['otlp-grpc']}"
     assert gateway["clusterIP"] == "None"
 
 

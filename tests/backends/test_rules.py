@@ -336,9 +336,9 @@ def test_a_worker_that_is_down_silences_the_rest_of_its_agent(tmp_path: Path) ->
         alertmanager.post([{"alertname": name, "agent_name": agent} for name, agent in posted])
         deadline = time.monotonic() + 20
         # an alert's state is settled when its group is first flushed, after group_wait
-        while (found := alertmanager.inhibited()) != wanted and time.monotonic() < deadline:
+        while (inhibited := alertmanager.inhibited()) != wanted and time.monotonic() < deadline:
             time.sleep(0.2)
-    assert found == wanted
+    assert inhibited == wanted
 
 
 def test_every_ratio_can_be_silenced_by_its_agent() -> None:

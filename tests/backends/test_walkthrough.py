@@ -31,12 +31,12 @@ def exported(section: str) -> dict[str, str]:
     """The variables that a section has the reader export, in its own words."""
     blocks = re.findall(r"```console\n(.*?)```", SECTIONS[section], re.DOTALL)
     lines = re.findall(r"^\s*export (.*?)(?:\s+#.*)?$", "\n".join(blocks), re.MULTILINE)
-    found = {}
+    variables = {}
     for line in lines:
         for name, value in re.findall(r"(\w+)=(\S+)", line):
-            found[name] = value.replace("…", FILLED_IN)
-    assert found
-    return found
+            variables[name] = value.replace("…", FILLED_IN)
+    assert variables
+    return variables
 
 
 def at(origin: str, variables: dict[str, str]) -> dict[str, str]:
@@ -85,10 +85,12 @@ def grafana_cloud() -> Iterator[OtlpBackend]:
         yield backend
 
 
-both_doors = pytest.mark.parametrize("by_command", [False, True], ids=["line", "command"])
+in_code_and_zero_code = pytest.mark.parametrize(
+    "by_command", [False, True], ids=["line", "command"]
+)
 
 
-@both_doors
+@in_code_and_zero_code
 def test_langfuse(langfuse: OtlpBackend, by_command: bool) -> None:
     """The call arrives whole, and the start line says what the page says."""
     variables = at(langfuse.origin, exported("Langfuse"))
@@ -101,7 +103,7 @@ def test_langfuse(langfuse: OtlpBackend, by_command: bool) -> None:
     assert variables["LANGFUSE_SECRET_KEY"] not in run.output
 
 
-@both_doors
+@in_code_and_zero_code
 def test_grafana_cloud(grafana_cloud: OtlpBackend, by_command: bool) -> None:
     """Both signals arrive, whatever temporality the variables prefer."""
     variables = at(grafana_cloud.origin, exported("Grafana Cloud"))
@@ -117,7 +119,7 @@ def test_grafana_cloud(grafana_cloud: OtlpBackend, by_command: bool) -> None:
     assert variables["GRAFANA_CLOUD_API_KEY"] not in run.output
 
 
-@both_doors
+@in_code_and_zero_code
 def test_any_otlp_endpoint(by_command: bool) -> None:
     """The header is on every request, and the signals' paths are added."""
     with OtlpReceiver() as receiver:
@@ -129,7 +131,7 @@ def test_any_otlp_endpoint(by_command: bool) -> None:
     assert expected in "\n".join(run.logged("INFO"))
 
 
-@both_doors
+@in_code_and_zero_code
 def test_a_collector_on_the_node(by_command: bool) -> None:
     """Nothing but its address and a name."""
     with OtlpReceiver() as receiver:
@@ -140,7 +142,7 @@ def test_a_collector_on_the_node(by_command: bool) -> None:
         assert {request.path for request in receiver.requests} == {"/v1/traces", "/v1/metrics"}
 
 
-@both_doors
+@in_code_and_zero_code
 def test_several_at_once(
     langfuse: OtlpBackend, grafana_cloud: OtlpBackend, by_command: bool
 ) -> None:
