@@ -82,63 +82,63 @@ class Observation:
 
 def read(span: ReceivedSpan) -> Observation:
     """Read a span as the documentation says that Langfuse does."""
-    found = span.attributes
-    model = next((str(found[key]) for key in _MODELS if key in found), "")
-    usage = _usage(found)
-    invoked = found.get("gen_ai.operation.name") in ("invoke_agent", "agent_step")
-    cost = json.loads(found.get("langfuse.observation.cost_details", "{}")).get("total")
+    attributes = span.attributes
+    model = next((str(attributes[key]) for key in _MODELS if key in attributes), "")
+    usage = _usage(attributes)
+    invoked = attributes.get("gen_ai.operation.name") in ("invoke_agent", "agent_step")
+    cost = json.loads(attributes.get("langfuse.observation.cost_details", "{}")).get("total")
     return Observation(
-        name=str(found.get("gen_ai.tool.name", span.name)),
+        name=str(attributes.get("gen_ai.tool.name", span.name)),
         id=span.span_id,
         parent=span.parent_span_id,
         trace=span.trace_id,
-        type=_type(found, model),
+        type=_type(attributes, model),
         level=str(
-            found.get("langfuse.observation.level", "ERROR" if span.status_code == 2 else "")
+            attributes.get("langfuse.observation.level", "ERROR" if span.status_code == 2 else "")
         ),
         model="" if invoked else model,
         usage={} if invoked else usage,
         cost=None if invoked else cost,
         estimated=bool(model) and not usage and not invoked,
-        began=str(found.get("langfuse.observation.completion_start_time", "")),
+        began=str(attributes.get("langfuse.observation.completion_start_time", "")),
         of_trace={
-            "session": _first(found, "langfuse.session.id", "session.id"),
-            "user": _first(found, "langfuse.user.id", "user.id"),
-            "tags": found.get("langfuse.trace.tags", []),
-            "name": found.get("langfuse.trace.name"),
+            "session": _first(attributes, "langfuse.session.id", "session.id"),
+            "user": _first(attributes, "langfuse.user.id", "user.id"),
+            "tags": attributes.get("langfuse.trace.tags", []),
+            "name": attributes.get("langfuse.trace.name"),
             "environment": _first(
-                found | span.resource,
+                attributes | span.resource,
                 "langfuse.environment",
                 "deployment.environment.name",
                 "deployment.environment",
             ),
-            "release": found.get("langfuse.release"),
+            "release": attributes.get("langfuse.release"),
         },
-        input=_first(found, "langfuse.observation.input", "gen_ai.input.messages"),
-        output=_first(found, "langfuse.observation.output", "gen_ai.output.messages"),
+        input=_first(attributes, "langfuse.observation.input", "gen_ai.input.messages"),
+        output=_first(attributes, "langfuse.observation.output", "gen_ai.output.messages"),
     )
 
 
-def _first(found: dict[str, Any], *keys: str) -> Any:
-    return next((found[key] for key in keys if found.get(key)), None)
+def _first(attributes: dict[str, Any], *keys: str) -> Any:
+    return next((attributes[key] for key in keys if attributes.get(key)), None)
 
 
-def _type(found: dict[str, Any], model: str) -> str:
-    if (named := found.get("langfuse.observation.type")) in _TYPES:
+def _type(attributes: dict[str, Any], model: str) -> str:
+    if (named := attributes.get("langfuse.observation.type")) in _TYPES:
         return str(named)
-    if operation := _OPERATIONS.get(str(found.get("gen_ai.operation.name"))):
+    if operation := _OPERATIONS.get(str(attributes.get("gen_ai.operation.name"))):
         return operation
     return "generation" if model else "span"
 
 
-def _usage(found: dict[str, Any]) -> dict[str, int]:
-    if given := found.get("langfuse.observation.usage_details"):
+def _usage(attributes: dict[str, Any]) -> dict[str, int]:
+    if given := attributes.get("langfuse.observation.usage_details"):
         usage: dict[str, int] = json.loads(given)
     else:
         short = {"input_tokens": "input", "output_tokens": "output"}
         usage = {
             short.get(name := key.removeprefix("gen_ai.usage."), name): value
-            for key, value in found.items()
+            for key, value in attributes.items()
             if key.startswith("gen_ai.usage.")
         }
     assert all(isinstance(count, int) and count >= 0 for count in usage.values()), usage
@@ -421,7 +421,7 @@ async def test_nothing_that_was_said_is_sent_where_it_is_off() -> None:
 
 @pytest.fixture(scope="module", params=["line", "command"])
 def run(request: pytest.FixtureRequest, stand_in: StandIn) -> Run:
-    """A call in a job process, sent to the stand-in by variables only, through either door."""
+    """A call in a job process, sent to the stand-in by variables only, in code and zero-code."""
     stand_in.spans.clear()
     stand_in.headers.clear()
     variables = {
@@ -467,8 +467,8 @@ def test_credentials_go_where_they_belong_and_nowhere_else(run: Run, stand_in: S
     for secret in (SECRET_KEY, token, "its-own-key"):
         assert secret not in run.output
     assert SAID not in repr(stand_in.spans)
-    (start_line, *rest) = run.logged()
+    (startup_line, *rest) = run.logged()
     assert f"traces: langfuse(http/protobuf {stand_in.url}/api/public/otel/v1/traces), " in (
-        start_line
+        startup_line
     )
     assert rest == []

@@ -49,13 +49,13 @@ def find() -> Programs:
     Raises:
         PrometheusUnavailableError: If one of them is not.
     """
-    found = {name: shutil.which(name) for name in ("prometheus", "promtool")}
-    if missing := [name for name, path in found.items() if path is None]:
+    paths = {name: shutil.which(name) for name in ("prometheus", "promtool")}
+    if missing := [name for name, path in paths.items() if path is None]:
         raise PrometheusUnavailableError(
             f"{' and '.join(missing)} not found on PATH={os.environ.get('PATH', '')}: "
             "apt-get install prometheus, or brew install prometheus"
         )
-    return Programs(**{name: str(path) for name, path in found.items()})
+    return Programs(**{name: str(path) for name, path in paths.items()})
 
 
 class Prometheus(LoggedProcess):

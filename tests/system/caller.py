@@ -129,7 +129,7 @@ class Caller:
         self._microphone = rtc.AudioSource(SAMPLE_RATE, 1, queue_size_ms=100)
         self._line: asyncio.Task[None] | None = None
         self._to_say: deque[rtc.AudioFrame] = deque()
-        self._said = asyncio.Event()
+        self._all_spoken = asyncio.Event()
         self._agent = ""
         self._agent_state = ""
         self._agent_finished = 0
@@ -165,8 +165,8 @@ class Caller:
     async def says(self, text: str) -> None:
         """Speak a sentence, at the pace of speech, to its end."""
         self._to_say.extend(_frames(await synthesise(text)))
-        self._said.clear()
-        await self._said.wait()
+        self._all_spoken.clear()
+        await self._all_spoken.wait()
 
     async def presses(self, keys: str) -> None:
         """Press keys of the telephone, one after the other."""
@@ -189,7 +189,7 @@ class Caller:
                 self._to_say.popleft() if self._to_say else silence
             )
             if not self._to_say:
-                self._said.set()
+                self._all_spoken.set()
 
     def _on_attributes(self, changed: dict[str, str], participant: rtc.Participant) -> None:
         state = changed.get(_AGENT_STATE)

@@ -301,8 +301,8 @@ def test_nothing_that_names_a_caller_is_exported_by_default(export: Export) -> N
         *SAID_BY_CODE,
         *(PAGE_LANGUAGE, "the language was noted"),
     ]
-    found = [word for word in (*names, *numbers, *words) if word in export.everything]
-    assert found == []
+    leaked = [word for word in (*names, *numbers, *words) if word in export.everything]
+    assert leaked == []
 
 
 def test_a_visitor_who_leaves_early_abandons_the_call(export: Export) -> None:

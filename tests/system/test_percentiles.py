@@ -118,12 +118,12 @@ class Readings:
         series = f"{family_name(metric.name, metric.unit, 'histogram')}_bucket"
         chosen = f'{series}{{agent_name="{population}"}}'
         # over a window, as on the dashboards; a scrape that comes too late takes nothing away
-        found = self._prometheus.wait_for(
+        answer = self._prometheus.wait_for(
             f"histogram_quantile({rank}, sum by (le) (max_over_time({chosen}[1h])))",
             wanted=bool,
             timeout_s=60,
         )
-        return found[()]
+        return answer[()]
 
     def error(self, metric: Metric, population: str, rank: float) -> float:
         """Return by what part of itself a percentile is read too high or too low."""
@@ -139,16 +139,16 @@ def exact(values: Sequence[float], rank: float) -> float:
 @pytest.fixture(scope="module")
 def readings(programs: Programs, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Readings]:
     """All populations recorded as a job records them, served as a worker serves them."""
-    tally = DeltaAccumulator()
+    accumulator = DeltaAccumulator()
     for metric in (BEFORE, *(promise.metric for promise in PROMISES)):
         of_all = metric in (LATENCY.metric, TOOLS.metric)
         populations = POPULATIONS if of_all else REALISTIC
         for population, values in populations.items():
             labels = (population, *("any" for _ in metric.labels[1:]))
             for value in values:
-                tally.record(metric, value, labels)
+                accumulator.record(metric, value, labels)
     state = State()
-    state.apply(Batch(tuple(tally.drain())), "job")
+    state.apply(Batch(tuple(accumulator.drain())), "job")
     registry = CollectorRegistry()
     StateCollector(state, Resource({})).register(registry)
     endpoint = ScrapeEndpoint(registry, environ={"OTEL_EXPORTER_PROMETHEUS_PORT": "0"})

@@ -100,10 +100,12 @@ def scraped(programs: Programs, tmp_path_factory: pytest.TempPathFactory) -> Ite
         prometheus.wait_for(
             "agent_sessions_total",
             "outcome",
-            wanted=lambda found: len(found) == len(semconv.OUTCOMES),
+            wanted=lambda series: len(series) == len(semconv.OUTCOMES),
         )
         worker.take_calls()
-        prometheus.wait_for("sum(agent_jobs_total)", wanted=lambda found: found == {(): len(ROOMS)})
+        prometheus.wait_for(
+            "sum(agent_jobs_total)", wanted=lambda series: series == {(): len(ROOMS)}
+        )
         yield Scraped(
             prometheus=prometheus,
             since=since,
@@ -125,12 +127,12 @@ def test_volume_is_there_by_agent_and_by_outcome(scraped: Scraped) -> None:
 
 def test_the_first_calls_are_an_increase(scraped: Scraped) -> None:
     """Their series were at 0 before them; Prometheus extrapolates to the window's edges."""
-    found = scraped.prometheus.query("increase(agent_sessions_total[5m])", "outcome")
-    assert 2 <= found["completed",] < 3
-    assert found["abandoned",] == 0
+    increases = scraped.prometheus.query("increase(agent_sessions_total[5m])", "outcome")
+    assert 2 <= increases["completed",] < 3
+    assert increases["abandoned",] == 0
     # a second query, a moment later: it extrapolates from a little more
     rates = scraped.prometheus.query("rate(agent_sessions_total[5m])", "outcome")
-    assert rates["completed",] == pytest.approx(found["completed",] / 300, rel=0.05)
+    assert rates["completed",] == pytest.approx(increases["completed",] / 300, rel=0.05)
 
 
 def test_durations_are_distributed_as_the_calls_lasted(scraped: Scraped) -> None:
@@ -141,8 +143,8 @@ def test_durations_are_distributed_as_the_calls_lasted(scraped: Scraped) -> None
         if span.name == "job_entrypoint"
     ]
     assert len(lasted) == len(ROOMS)
-    found = scraped.prometheus.query("sum by (le) (agent_session_duration_seconds_bucket)", "le")
-    assert {float(le): count for (le,), count in found.items()} == {
+    buckets = scraped.prometheus.query("sum by (le) (agent_session_duration_seconds_bucket)", "le")
+    assert {float(le): count for (le,), count in buckets.items()} == {
         bound: sum(seconds <= bound for seconds in lasted)
         for bound in (5, 10, 30, 60, 120, 300, 600, 1800, 3600, float("inf"))
     }
@@ -151,7 +153,7 @@ def test_durations_are_distributed_as_the_calls_lasted(scraped: Scraped) -> None
 @pytest.mark.parametrize("quantile", [0.5, 0.9, 0.95, 0.99])
 def test_a_quantile_is_that_of_the_turns(scraped: Scraped, quantile: float) -> None:
     """P50, P90, P95 and P99 are off by a quarter of the latency of that rank at most."""
-    found = scraped.prometheus.query(
+    quantiles = scraped.prometheus.query(
         f"histogram_quantile({quantile}, "
         "sum by (le, agent_name) (agent_turn_latency_seconds_bucket))",
         "agent_name",
@@ -160,7 +162,7 @@ def test_a_quantile_is_that_of_the_turns(scraped: Scraped, quantile: float) -> N
     rank = math.ceil(quantile * len(latencies)) - 1
     # beyond 6 s, which a turn takes here where the processor is not to be had, bounds are coarser
     off = 0.25 if latencies[rank] <= 6 else 2 / 3
-    assert found[AGENT,] == pytest.approx(latencies[rank], rel=off)
+    assert quantiles[AGENT,] == pytest.approx(latencies[rank], rel=off)
 
 
 def test_every_turn_is_in_the_latency_and_in_its_stages(scraped: Scraped) -> None:
@@ -212,14 +214,16 @@ def test_two_releases_can_be_told_apart(scraped: Scraped) -> None:
 
 def test_an_exemplar_leads_to_the_turn_that_caused_it(scraped: Scraped) -> None:
     """Its trace is the call's, its span is an agent_turn with a latency in that bucket."""
-    found = scraped.prometheus.exemplars("agent_turn_latency_seconds_bucket", since=scraped.since)
+    exemplars = scraped.prometheus.exemplars(
+        "agent_turn_latency_seconds_bucket", since=scraped.since
+    )
     turns = {
         (span.trace_id, span.span_id): span.attributes["lk.e2e_latency"]
         for span in scraped.spans
         if span.name == "agent_turn" and "lk.e2e_latency" in span.attributes
     }
-    assert found
-    for labels, value in found:
+    assert exemplars
+    for labels, value in exemplars:
         assert set(labels) == {"trace_id", "span_id"}
         assert turns[labels["trace_id"], labels["span_id"]] == pytest.approx(value)
 

@@ -71,8 +71,8 @@ class Recording:
 
     def parent_of(self, span: ReadableSpan) -> ReadableSpan | None:
         wanted = span.parent.span_id if span.parent else None
-        found = [s for s in self.spans if s.context and s.context.span_id == wanted]
-        return found[0] if found else None
+        parents = [s for s in self.spans if s.context and s.context.span_id == wanted]
+        return parents[0] if parents else None
 
 
 async def record_reference(scenario: Scenario) -> Recording:

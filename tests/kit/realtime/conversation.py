@@ -253,7 +253,7 @@ class Conversation:
         await response.pause(reply.first_token_delay)
         audio_s = 0.0
         if reply.text and not response.cancelled.is_set():
-            audio_s = await self._say(response, reply.text)
+            audio_s = await self._speak(response, reply.text)
         for index, call in enumerate(reply.tool_calls, start=bool(reply.text)):
             if not response.cancelled.is_set():
                 await self._call(response, index, call)
@@ -264,7 +264,7 @@ class Conversation:
         self._response = None
         await self._send("response.done", response=done)
 
-    async def _say(self, response: _Response, words: str) -> float:
+    async def _speak(self, response: _Response, words: str) -> float:
         """Sends the words with their audio at the server's speed; returns the seconds sent."""
         item = _message(self._new_id("item"), "assistant", "in_progress", [])
         place = await self._open_output(response, 0, item)
