@@ -174,7 +174,7 @@ def count(
             before = scrape(worker.port)
         worker.gate.take_calls()
         if "prometheus" in exporters:
-            scraped = wait_for_scrape(worker.port, lambda found: jobs_in(found) >= len(rooms))
+            scraped = wait_for_scrape(worker.port, lambda body: jobs_in(body) >= len(rooms))
             text = scrape(worker.port, TEXT)
     return Counted(
         rooms=rooms,

@@ -26,7 +26,7 @@ MODEL = Script(
             Reply(tool_calls=(ToolCall("look_up", {"name": "Marmaduke"}), ToolCall("book"))),
             user="tools",
         ),
-        # late, so that the turns before it have long been told when the process is killed
+        # late, so that the turns before it have long reached the hooks when the process is killed
         Rule(Reply(tool_calls=(ToolCall("crash"),), first_token_delay=1.0), user="killed"),
         Rule(Reply("Goodbye.")),
     ]

@@ -41,14 +41,14 @@ def mistaken() -> Run:
     return run_agent("instrument_at_import", {**_MISTAKES, "CALLS": "2"})
 
 
-def _assert_said_once(run: Run, *parts: str) -> None:
+def _assert_logged_once(run: Run, *parts: str) -> None:
     """Assert one error line with all of these in it, repeated only in the start line."""
-    found = [line for line in run.logged("ERROR") if line.startswith(parts[0])]
-    assert len(found) == 1, run.stderr
+    errors = [line for line in run.logged("ERROR") if line.startswith(parts[0])]
+    assert len(errors) == 1, run.stderr
     for part in parts:
-        assert part in found[0]
-    (start_line,) = (line for line in run.logged("INFO") if line.startswith("telemetry: "))
-    assert found[0] in start_line
+        assert part in errors[0]
+    (startup_line,) = (line for line in run.logged("INFO") if line.startswith("telemetry: "))
+    assert errors[0] in startup_line
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def _assert_said_once(run: Run, *parts: str) -> None:
 )
 def test_mistake_is_said_once_with_its_remedy(mistaken: Run, message: str) -> None:
     """However many job processes there are, a mistake is said by the worker alone."""
-    _assert_said_once(mistaken, message)
+    _assert_logged_once(mistaken, message)
 
 
 def test_malformed_header_is_said_without_its_value(mistaken: Run) -> None:
@@ -103,7 +103,7 @@ def test_mistakes_are_said_by_the_command_too() -> None:
     assert_whole(run.spans)
     for name, value in of_ours.items():
         shown = value.split(",")[-1]
-        _assert_said_once(run, f"{name}={shown}: ")
+        _assert_logged_once(run, f"{name}={shown}: ")
 
 
 def test_mistakes_are_said_where_the_line_is_in_the_setup_function() -> None:
@@ -131,7 +131,7 @@ def test_endpoint_without_scheme(endpoint: str) -> None:
     run = run_agent("instrument_at_import", {**_QUICK, "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint})
 
     assert run.calls_ended == 1
-    _assert_said_once(
+    _assert_logged_once(
         run,
         "OTEL_EXPORTER_OTLP_ENDPOINT=localhost:4318: no scheme, nothing can be sent there; "
         "write http://localhost:4318 or https://localhost:4318",
@@ -155,9 +155,9 @@ def test_endpoint_without_scheme_is_right_for_grpc() -> None:
     )
 
     assert_whole(run.spans)
-    (start_line,) = run.logged()
-    assert "traces: otlp(grpc 127.0.0.1:" in start_line
-    assert start_line.endswith("degraded: nothing")
+    (startup_line,) = run.logged()
+    assert "traces: otlp(grpc 127.0.0.1:" in startup_line
+    assert startup_line.endswith("degraded: nothing")
 
 
 def test_endpoint_whose_port_is_no_number() -> None:
@@ -166,7 +166,7 @@ def test_endpoint_whose_port_is_no_number() -> None:
     run = run_agent("instrument_at_import", {**_QUICK, "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint})
 
     assert run.calls_ended == 1
-    _assert_said_once(
+    _assert_logged_once(
         run, "OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:port: ", "port", "write ", "4318"
     )
     assert _SECRET not in run.output
@@ -234,7 +234,7 @@ def test_grpc_exporter_that_cannot_be_had(variables: dict[str, str], message: st
     run = run_agent("without_exporters", {**_QUICK, **variables})
 
     assert run.calls_ended == 1
-    _assert_said_once(
+    _assert_logged_once(
         run, message, "no traces are sent", "pip install opentelemetry-exporter-otlp-proto-grpc"
     )
     assert "Traceback" not in run.stderr
@@ -254,9 +254,9 @@ def test_prometheus_needs_no_exporter_package() -> None:
     )
 
     assert run.calls_ended == 1
-    (start_line,) = run.logged()
-    assert "metrics: prometheus; " in start_line
-    assert start_line.endswith("degraded: nothing")
+    (startup_line,) = run.logged()
+    assert "metrics: prometheus; " in startup_line
+    assert startup_line.endswith("degraded: nothing")
 
 
 def test_livekit_that_lacks_what_is_needed() -> None:
@@ -330,15 +330,17 @@ def test_livekit_that_is_too_old_for_the_command(tmp_path: Path) -> None:
     ids=["provider", "API provider", "content", "part", "parts as text"],
 )
 @pytest.mark.parametrize(
-    "door", [instrument, LiveKitAgentsInstrumentor().instrument], ids=["line", "instrumentor"]
+    "entry_point",
+    [instrument, LiveKitAgentsInstrumentor().instrument],
+    ids=["line", "instrumentor"],
 )
 def test_argument_is_refused_where_it_is_passed(
-    door: Any, arguments: dict[str, Any], error: type[Exception], message: str
+    entry_point: Any, arguments: dict[str, Any], error: type[Exception], message: str
 ) -> None:
-    """What a programmer wrote wrongly is raised to the programmer, by either door."""
+    """What a programmer wrote wrongly is raised to the programmer, by either entry point."""
     try:
         with pytest.raises(error) as raised:
-            door(**arguments)
+            entry_point(**arguments)
         assert message in str(raised.value)
         assert not LiveKitAgentsInstrumentor().is_instrumented_by_opentelemetry
     finally:

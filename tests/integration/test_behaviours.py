@@ -270,10 +270,10 @@ def assert_interruptions(recording: Recording, expected: Behaviour) -> None:
 
 
 def turn_of(recording: Recording, span: ReadableSpan) -> ReadableSpan | None:
-    found: ReadableSpan | None = span
-    while found is not None and found.name not in ("user_turn", "agent_turn"):
-        found = recording.parent_of(found)
-    return found
+    turn: ReadableSpan | None = span
+    while turn is not None and turn.name not in ("user_turn", "agent_turn"):
+        turn = recording.parent_of(turn)
+    return turn
 
 
 def index_of(span: ReadableSpan) -> object:

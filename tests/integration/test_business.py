@@ -35,7 +35,6 @@ MODEL = Script(
         Rule(Reply("Goodbye.")),
     ]
 )
-_DOORS = pytest.mark.parametrize("by_command", [False, True], ids=["line", "command"])
 
 
 @dataclass
@@ -86,7 +85,7 @@ def take(
         )
         gate.wait_until_up()
         gate.take_calls()
-        scraped = wait_for_scrape(port, lambda found: _jobs(found) >= len(rooms))
+        scraped = wait_for_scrape(port, lambda body: _jobs(body) >= len(rooms))
     run = ending.result()
     room_of = dict(
         reversed(line.split()[1:]) for line in run.stdout.splitlines() if line.startswith("JOB ")
@@ -329,8 +328,8 @@ def costs_of(spans: list[ReceivedSpan]) -> dict[str, float]:
 
 def written(spans: list[ReceivedSpan], attribute: str) -> list[dict[str, Any]]:
     """LiveKit's metrics, as it wrote them on spans."""
-    found = [span.attributes[attribute] for span in spans if attribute in span.attributes]
-    return [json.loads(each) for each in found]
+    values = [span.attributes[attribute] for span in spans if attribute in span.attributes]
+    return [json.loads(each) for each in values]
 
 
 def test_a_pipeline_is_paid_for_on_the_spans_that_caused_it(spoken: Calls) -> None:
@@ -389,7 +388,7 @@ def test_money_is_on_the_scrape_too(spoken: Calls) -> None:
 # --- bad input ---------------------------------------------------------------------------------
 
 
-@_DOORS
+@pytest.mark.parametrize("by_command", [False, True], ids=["line", "command"])
 def test_a_price_file_with_a_typo_is_said_and_the_worker_goes_on(
     tmp_path: Path, by_command: bool
 ) -> None:

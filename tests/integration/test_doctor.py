@@ -661,9 +661,9 @@ def test_an_exporter_of_ones_own_with_the_path_twice() -> None:
 def test_a_provider_that_is_set_in_each_job_process() -> None:
     """Importing does not make it: it is said to be used, and nothing is sent to it."""
     report = doctor(str(AGENTS / "livekit_provider_in_setup.py"), **NOTHING)
-    _, found = (one for one in report.verdicts if one["check"] == "worker")
-    assert found["status"] == "ok"
-    assert found["finding"] == (
+    _, verdict = (one for one in report.verdicts if one["check"] == "worker")
+    assert verdict["status"] == "ok"
+    assert verdict["finding"] == (
         "livekit_provider_in_setup.py:18: a TracerProvider is set in setup, before the first call: "
         "it is used for the spans of calls"
     )
@@ -742,9 +742,9 @@ def test_the_agents_own_variables_and_arguments_count(tmp_path: Path) -> None:
 def test_an_agent_that_cannot_be_imported(tmp_path: Path, text: str, finding: str) -> None:
     """Whatever a module does at its import is a verdict."""
     report = doctor(_agent(tmp_path, text), **NOTHING)
-    status, found, remedy = report.of("worker")
+    status, result, remedy = report.of("worker")
     assert status == "problem"
-    assert found.startswith(f"agent.py cannot be imported as a job process does it: {finding}")
+    assert result.startswith(f"agent.py cannot be imported as a job process does it: {finding}")
     assert remedy.startswith("put what runs the worker under if __name__ == '__main__'")
 
 
@@ -761,13 +761,13 @@ def test_the_models_of_an_agent_are_looked_up(tmp_path: Path) -> None:
         "                 tts=openai.TTS())\n",
     )
     report = doctor(agent, "--model", "tts:elevenlabs/eleven_v3", **NOTHING)
-    found = {
+    by_model = {
         one["finding"].split(" ")[0]: one for one in report.verdicts if one["check"] == "prices"
     }
-    assert found["llm:openai/gpt-4o-mini"]["status"] == "ok"
-    assert found["tts:elevenlabs/eleven_v3"]["status"] == "ok"
-    assert "tts:openai/gpt-4o-mini-tts" in found
-    unpriced = found["stt:livekit/deepgram/nova-3"]
+    assert by_model["llm:openai/gpt-4o-mini"]["status"] == "ok"
+    assert by_model["tts:elevenlabs/eleven_v3"]["status"] == "ok"
+    assert "tts:openai/gpt-4o-mini-tts" in by_model
+    unpriced = by_model["stt:livekit/deepgram/nova-3"]
     assert unpriced["status"] == "warning"
     assert '[stt."livekit/deepgram/nova-3"]' in unpriced["remedy"]
 

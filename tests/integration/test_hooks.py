@@ -24,24 +24,24 @@ ROOMS = ("plain-1", "tools-1", "tools-2", "killed-1", "sessionless-1", "tools-3"
     params=[("line", "process"), ("command", "process"), ("line", "thread")],
     ids=" ".join,
 )
-def told(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> HookRecords:
-    """Six calls through each door, and in one process."""
-    door, executor = request.param
+def calls(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> HookRecords:
+    """Six calls in code and zero-code, and in one process."""
+    entry_point, executor = request.param
     rooms = ROOMS if executor == "process" else tuple(r for r in ROOMS if r != "killed-1")
     return take_calls(
         tmp_path_factory.mktemp("hooks"),
         rooms,
         {"EXECUTOR": executor},
-        by_command=door == "command",
+        by_command=entry_point == "command",
     )
 
 
-def test_hooks_see_each_call_in_order(told: HookRecords) -> None:
+def test_hooks_see_each_call_in_order(calls: HookRecords) -> None:
     """Start, turns and tools as they happened, the end; sync ones on a thread of their own."""
-    with_tools = [s for s in told.summaries if s["tools"]]
+    with_tools = [s for s in calls.summaries if s["tools"]]
     assert len(with_tools) == 3
     for summary in with_tools:
-        records = told.of(summary["call_id"])
+        records = calls.of(summary["call_id"])
         assert [record["hook"] for record in records] == [
             "on_call_start",
             "on_turn",
@@ -64,13 +64,13 @@ def test_hooks_see_each_call_in_order(told: HookRecords) -> None:
         assert tools["book"]["turn"] == 1
         assert tools["book"]["duration_s"] > 0
         # the summary has the very same
-        for of_summary, told_at_once in zip(summary["turns"], turns, strict=True):
-            assert of_summary.items() <= told_at_once.items()
+        for of_summary, of_hook in zip(summary["turns"], turns, strict=True):
+            assert of_summary.items() <= of_hook.items()
 
 
-def test_the_summary_is_final_and_whole(told: HookRecords) -> None:
+def test_the_summary_is_final_and_whole(calls: HookRecords) -> None:
     """It knows what the shutdown callbacks still said."""
-    summary = next(s for s in told.summaries if s["tools"])
+    summary = next(s for s in calls.summaries if s["tools"])
     assert summary["outcome"] == "booking"
     assert summary["labels"] == {"intent": "billing"}
     assert summary["user_id"] == "caller-1"
@@ -84,55 +84,55 @@ def test_the_summary_is_final_and_whole(told: HookRecords) -> None:
     [llm] = [used for used in summary["usage"] if used["component"] == "llm"]
     assert llm["model"].startswith("gpt-4o-mini")
     assert llm["usage"]["requests"] == 2
-    [start] = [r for r in told.of(summary["call_id"]) if r["hook"] == "on_call_start"]
+    [start] = [r for r in calls.of(summary["call_id"]) if r["hook"] == "on_call_start"]
     assert start["trace_id"] == summary["trace_id"]
     root = next(
         span
-        for span in told.run.spans
+        for span in calls.run.spans
         if span.trace_id == summary["trace_id"] and not span.parent_span_id
     )
     assert root.attributes["session.id"] == summary["call_id"]
     assert root.attributes["agent.outcome"] == "booking"
 
 
-def test_summaries_add_up_to_what_is_counted(told: HookRecords) -> None:
+def test_summaries_add_up_to_what_is_counted(calls: HookRecords) -> None:
     """Outcomes, durations, money, conversions; a killed process is counted and tells nobody."""
-    summaries = told.summaries
+    summaries = calls.summaries
     assert len(summaries) == 4
     for outcome in ("booking", "completed"):
         of_outcome = [s for s in summaries if s["outcome"] == outcome]
-        assert told.counted("agent_sessions_total", outcome=outcome) == len(of_outcome)
-        assert told.counted("agent_session_duration_seconds_sum", outcome=outcome) == pytest.approx(
-            sum(s["duration_s"] for s in of_outcome), abs=1e-9
-        )
+        assert calls.counted("agent_sessions_total", outcome=outcome) == len(of_outcome)
+        assert calls.counted(
+            "agent_session_duration_seconds_sum", outcome=outcome
+        ) == pytest.approx(sum(s["duration_s"] for s in of_outcome), abs=1e-9)
     costs = [s["cost_dollars"] for s in summaries]
-    assert told.counted("agent_session_cost_dollars_sum") == pytest.approx(sum(costs), abs=1e-9)
+    assert calls.counted("agent_session_cost_dollars_sum") == pytest.approx(sum(costs), abs=1e-9)
     assert max(costs) > 0
     for summary in summaries:
         assert sum(cost["dollars"] for cost in summary["costs"]) == pytest.approx(
             summary["cost_dollars"], abs=1e-12
         )
-    assert told.counted("agent_bookings_total") == 3
-    assert told.counted("agent_conversion_value_total", currency="EUR") == 360
-    assert told.counted("agent_session_turns_sum") == sum(s["user_turns"] for s in summaries)
-    killed = {r["call_id"] for r in told.records} - {s["call_id"] for s in summaries}
-    assert len(killed) == told.counted("agent_sessions_total", outcome="crashed")
+    assert calls.counted("agent_bookings_total") == 3
+    assert calls.counted("agent_conversion_value_total", currency="EUR") == 360
+    assert calls.counted("agent_session_turns_sum") == sum(s["user_turns"] for s in summaries)
+    killed = {r["call_id"] for r in calls.records} - {s["call_id"] for s in summaries}
+    assert len(killed) == calls.counted("agent_sessions_total", outcome="crashed")
     for call_id in killed:
-        # what had happened had been told
-        assert [r["hook"] for r in told.of(call_id)] == ["on_call_start", "on_turn", "on_turn"]
+        # what had happened had reached the hooks
+        assert [r["hook"] for r in calls.of(call_id)] == ["on_call_start", "on_turn", "on_turn"]
 
 
-def test_nothing_that_was_said_is_told_unless_it_is_captured(told: HookRecords) -> None:
+def test_hooks_get_no_content_unless_it_is_captured(calls: HookRecords) -> None:
     """Neither what was said nor what went through tools is in any record."""
-    for record in told.records:
+    for record in calls.records:
         for word in SAID:
             assert word not in json.dumps(record), word
 
 
-def test_what_was_said_is_told_where_it_is_captured(tmp_path: Path) -> None:
+def test_hooks_get_content_where_it_is_captured(tmp_path: Path) -> None:
     """With any value of the standard variable that is not off."""
-    told = take_calls(tmp_path, ("tools-1",), CONTENT)
-    [summary] = told.summaries
+    calls = take_calls(tmp_path, ("tools-1",), CONTENT)
+    [summary] = calls.summaries
     assert [turn["text"] for turn in summary["turns"]] == [
         "Hello from Zanzibar.",
         "tools",
@@ -153,7 +153,7 @@ def test_a_hook_that_hangs_or_raises_costs_a_line_and_nothing_else(
 ) -> None:
     """Hanging on a thread, hanging and deaf to its cancellation, raising, leaving: all at once."""
     rooms = ("tools-1", "tools-2", "tools-3", "tools-4")
-    told = take_calls(
+    calls = take_calls(
         tmp_path,
         rooms,
         {
@@ -166,14 +166,14 @@ def test_a_hook_that_hangs_or_raises_costs_a_line_and_nothing_else(
             **variables,
         },
     )
-    assert told.run.calls_ended == 4
+    assert calls.run.calls_ended == 4
     # the good ones got everything
-    assert len(told.summaries) == 4
-    for summary in told.summaries:
-        assert len(told.of(summary["call_id"])) == 7
-    assert "killing process" not in told.run.stderr
+    assert len(calls.summaries) == 4
+    for summary in calls.summaries:
+        assert len(calls.of(summary["call_id"])) == 7
+    assert "killing process" not in calls.run.stderr
     processes = 1 if variables else 4
-    logged = told.run.logged("ERROR")
+    logged = calls.run.logged("ERROR")
     for name, what in (
         ("hang", "did not return within 5 s; it is not called again in this call, the others are"),
         ("hang_async", "did not return within 5 s; it is not called again in this call, the"),
@@ -184,12 +184,12 @@ def test_a_hook_that_hangs_or_raises_costs_a_line_and_nothing_else(
         about = [line for line in logged if re.match(rf"hook \S+\.{name} ", line)]
         assert len(about) == processes, (name, logged)
         assert all(what in line for line in about)
-    assert told.counted("agent_sessions_total", outcome="booking") == 4
+    assert calls.counted("agent_sessions_total", outcome="booking") == 4
 
 
 def test_a_hook_that_hangs_at_the_end_delays_it_by_the_flush_at_most(tmp_path: Path) -> None:
     """With a hook timeout that is longer: the good hook has its summary, the job ends in time."""
-    told = take_calls(
+    calls = take_calls(
         tmp_path,
         ("plain-1", "plain-2"),
         {
@@ -198,12 +198,12 @@ def test_a_hook_that_hangs_at_the_end_delays_it_by_the_flush_at_most(tmp_path: P
             "CALLSPAN_FLUSH_TIMEOUT": "1",
         },
     )
-    assert len(told.summaries) == 2
-    late = [line for line in told.run.logged("ERROR") if "did not return within 0.9 s" in line]
+    assert len(calls.summaries) == 2
+    late = [line for line in calls.run.logged("ERROR") if "did not return within 0.9 s" in line]
     assert len(late) == 4  # two hooks, two processes
-    assert not [line for line in told.run.logged("WARNING") if "hooks of call" in line]
-    assert told.run.calls_ended == 2
-    assert "killing process" not in told.run.stderr
+    assert not [line for line in calls.run.logged("WARNING") if "hooks of call" in line]
+    assert calls.run.calls_ended == 2
+    assert "killing process" not in calls.run.stderr
 
 
 def test_latencies_are_those_of_the_spans(tmp_path: Path) -> None:
@@ -293,6 +293,6 @@ def exported_metrics(log: str) -> dict[str, list[float]]:
 def test_hooks_are_waited_for_where_the_flush_is_left_out(tmp_path: Path) -> None:
     """The end of a call has nothing else to wait for then, and nothing to say of spans."""
     variables = {"CALLSPAN_DISABLED_PARTS": "flush"}
-    told = take_calls(tmp_path, ("plain-1", "plain-2"), variables)
-    assert len(told.summaries) == 2
-    assert [line for line in told.run.logged("WARNING") if "did not get to" in line] == []
+    calls = take_calls(tmp_path, ("plain-1", "plain-2"), variables)
+    assert len(calls.summaries) == 2
+    assert [line for line in calls.run.logged("WARNING") if "did not get to" in line] == []

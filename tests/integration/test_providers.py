@@ -74,11 +74,11 @@ def test_own_provider_is_used_in_place_of_ours(
     assert run.requests == []
     assert {span.resource["service.name"] for span in run.own_spans} == {"own"}
     assert {span.attributes["agent.name"] for span in run.own_spans} == {"receptionist"}
-    (start_line,) = run.logged()
+    (startup_line,) = run.logged()
     if agent != "livekit_provider_in_setup":  # which the worker itself cannot know of
         assert (
             "traces: your own TracerProvider, which exports content by its own policy; "
-            "metrics: none; content: off" in start_line
+            "metrics: none; content: off" in startup_line
         )
 
 
@@ -232,7 +232,7 @@ def _sent(run: Run) -> dict[str, object]:
         pytest.param({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, "grpc", id="grpc"),
     ],
 )
-def test_doors_send_the_same_to_the_same_place(
+def test_in_code_and_zero_code_send_the_same_to_the_same_place(
     variables: Mapping[str, str], protocol: Protocol, reference: Counter[str]
 ) -> None:
     """The same variables give the same protocol, path, headers, resource, spans and metrics."""
@@ -261,7 +261,7 @@ def test_doors_send_the_same_to_the_same_place(
         assert sent["paths"] == {"/v1/traces", "/v1/metrics"}
 
 
-def test_doors_batch_and_list_and_address_as_the_variables_say(reference: Counter[str]) -> None:
+def test_both_batch_and_list_and_address_as_the_variables_say(reference: Counter[str]) -> None:
     """Each span once to each exporter of a list, in batches of one, at the signal's own address."""
     for run in run_in_code_and_zero_code(
         {
@@ -292,7 +292,7 @@ def test_doors_batch_and_list_and_address_as_the_variables_say(reference: Counte
         pytest.param({"OTEL_TRACES_EXPORTER": "none"}, id="no exporter"),
     ],
 )
-def test_doors_send_no_trace_where_the_variables_say_so(variables: Mapping[str, str]) -> None:
+def test_both_send_no_trace_where_the_variables_say_so(variables: Mapping[str, str]) -> None:
     """Nothing of a trace that is not sampled or has no exporter; metrics do not depend on it."""
     executor = {"EXECUTOR": "thread"}
     for run in run_in_code_and_zero_code({**_ENDPOINT, **_BY_HTTP, **executor, **variables}):

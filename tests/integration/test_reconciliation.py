@@ -100,7 +100,7 @@ def books(tmp_path_factory: pytest.TempPathFactory) -> Books:
         )
         gate.wait_until_up()
         gate.take_calls()
-        scraped = wait_for_scrape(port, lambda found: _jobs(found) >= CALLS)
+        scraped = wait_for_scrape(port, lambda body: _jobs(body) >= CALLS)
     run = ending.result()
     roots = {
         str(span.attributes["session.id"]): span
@@ -130,8 +130,8 @@ def _of_calls(scraped: str) -> dict[Series, float]:
 
 
 def _jobs(scraped: str) -> float:
-    found = _of_calls(scraped)
-    return sum(value for (name, _), value in found.items() if name == "agent_jobs_total")
+    totals = _of_calls(scraped)
+    return sum(value for (name, _), value in totals.items() if name == "agent_jobs_total")
 
 
 def test_the_calls_were_what_they_are_meant_to_be(books: Books) -> None:

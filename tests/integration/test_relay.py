@@ -145,7 +145,7 @@ class _Ended(NamedTuple):
     closed: bool
 
 
-def _ends_when_told(
+def _ends_on_request(
     end: socket.socket, turns: int, ready: Semaphore, begin: Event, ended: SimpleQueue[_Ended]
 ) -> None:
     call = _Call(end)
@@ -175,7 +175,7 @@ def _worker_with_jobs(
     aggregator = Aggregator()
     context = _context("forkserver")
     for _ in range(jobs):
-        _start(context, aggregator, _ends_when_told, turns, ready, begin, ended)
+        _start(context, aggregator, _ends_on_request, turns, ready, begin, ended)
     totals.put(None)
     drained = aggregator.drain(_TIMEOUT_S)
     totals.put(_totals(aggregator) if drained else None)

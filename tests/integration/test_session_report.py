@@ -39,12 +39,12 @@ class Reported:
     """What came of a worker's calls.
 
     Attributes:
-        told: What its hooks were given.
+        calls: What its hooks were given.
         events: The log records that arrived.
         spans: The spans that arrived.
     """
 
-    told: HookRecords
+    calls: HookRecords
     events: list[Event]
     spans: list[ReceivedSpan]
 
@@ -102,42 +102,42 @@ def report(
     """Have a worker take calls and send what is said of them."""
     with OtlpReceiver(mode=mode) as receiver:
         wanted = {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.endpoint, **variables}
-        told = take_calls(folder, rooms, wanted, by_command=by_command)
-        return Reported(told, events_at(receiver), receiver.spans)
+        calls = take_calls(folder, rooms, wanted, by_command=by_command)
+        return Reported(calls, events_at(receiver), receiver.spans)
 
 
 @pytest.mark.parametrize("by_command", [False, True], ids=["line", "command"])
 def test_each_call_is_one_event_with_its_summary(tmp_path: Path, by_command: bool) -> None:
     """The hook's summary, on the root's span; not a word that was said."""
-    found = report(tmp_path, {REPORT: "summary"}, by_command=by_command)
-    reports = found.named("agent.session.report")
-    assert len(reports) == len(ROOMS) == len(found.told.summaries)
+    reported = report(tmp_path, {REPORT: "summary"}, by_command=by_command)
+    reports = reported.named("agent.session.report")
+    assert len(reports) == len(ROOMS) == len(reported.calls.summaries)
     by_call = {event.body["call_id"]: event for event in reports}
-    for summary in found.told.summaries:
+    for summary in reported.calls.summaries:
         event = by_call[summary["call_id"]]
         # the application's own word with its outcome is content
         assert event.body == {k: v for k, v in summary.items() if k not in ("hook", "thread")}
         assert event.trace_id == summary["trace_id"]
-        assert event.span_id == found.root(event.trace_id).span_id
+        assert event.span_id == reported.root(event.trace_id).span_id
         assert event.attributes["session.id"] == summary["call_id"]
         assert event.attributes["agent.name"] == "receptionist"
         assert event.attributes["agent.outcome"] == summary["outcome"]
         assert event.attributes["agent.session.duration"] == summary["duration_s"]
         assert event.scope == "callspan"
-    assert not [word for word in SAID if word in repr(found.events)]
+    assert not [word for word in SAID if word in repr(reported.events)]
 
 
 def test_content_is_sent_in_events_where_events_are_named(tmp_path: Path) -> None:
     """EVENT_ONLY: messages as they are said, in their spans; LiveKit's report whole; spans bare."""
-    found = report(tmp_path, {REPORT: "full", **CONTENT}, rooms=("tools-1",))
-    [whole] = found.named("agent.session.report")
+    reported = report(tmp_path, {REPORT: "full", **CONTENT}, rooms=("tools-1",))
+    [whole] = reported.named("agent.session.report")
     assert whole.body["turns"][0]["text"] == "Hello from Zanzibar."
     livekits = whole.body["livekit_session_report"]
     assert livekits["job_id"] == whole.body["call_id"]
     assert livekits["user_turns"] == 1
     assert "Zanzibar" in json.dumps(livekits["chat_history"])
     assert "wants a call back from Timbuktu" in livekits["tags"]
-    messages = [e for e in found.events if e.name.startswith("gen_ai.")]
+    messages = [e for e in reported.events if e.name.startswith("gen_ai.")]
     # two tools at once: whichever ends first
     said = [(e.name, e.body["content"]) for e in messages if "content" in e.body]
     assert [*said[:2], *sorted(said[2:4]), *said[4:]] == [
@@ -149,19 +149,19 @@ def test_content_is_sent_in_events_where_events_are_named(tmp_path: Path) -> Non
     ]
     calls = [call for e in messages for call in e.body.get("tool_calls", ())]
     assert {call["function"]["name"] for call in calls} == {"look_up", "book"}
-    ids = {span.span_id for span in found.spans}
+    ids = {span.span_id for span in reported.spans}
     for event in messages:
         assert event.trace_id == whole.trace_id
         assert event.span_id in ids
         assert event.attributes["session.id"] == whole.body["call_id"]
         assert event.attributes["agent.turn.index"] in (0, 1)
-    assert not [word for word in SAID if word in repr(found.spans)]
+    assert not [word for word in SAID if word in repr(reported.spans)]
 
 
 def test_a_full_report_without_content_quotes_nobody(tmp_path: Path) -> None:
     """LiveKit's report comes without its history, events, tags in free words, and room's name."""
-    found = report(tmp_path, {REPORT: "full"}, rooms=("tools-1",))
-    [whole] = found.events
+    reported = report(tmp_path, {REPORT: "full"}, rooms=("tools-1",))
+    [whole] = reported.events
     livekits = whole.body["livekit_session_report"]
     assert livekits["duration_ms"] > 0
     assert livekits["usage"][0]["type"] == "llm_usage"
@@ -172,36 +172,36 @@ def test_a_full_report_without_content_quotes_nobody(tmp_path: Path) -> None:
         *("errors", "close_reason", "timestamp", "duration_ms", "audio_recording_started_at"),
         "tags",
     }
-    assert not [word for word in SAID if word in repr(found.events)]
+    assert not [word for word in SAID if word in repr(reported.events)]
 
 
 def test_nothing_is_sent_that_was_not_asked_for(tmp_path: Path) -> None:
     """No event without the variable, and no request."""
-    found = report(tmp_path, {"OTEL_LOGS_EXPORTER": "otlp"}, rooms=("tools-1",))
-    assert found.spans
-    assert found.events == []
+    reported = report(tmp_path, {"OTEL_LOGS_EXPORTER": "otlp"}, rooms=("tools-1",))
+    assert reported.spans
+    assert reported.events == []
 
 
 def test_a_users_provider_is_the_way(tmp_path: Path) -> None:
     """The events go where the application's logs go, whatever the variables say."""
     with OtlpReceiver() as users:
-        found = report(
+        reported = report(
             tmp_path, {REPORT: "summary", "USERS_LOGS": users.endpoint}, rooms=("tools-1",)
         )
         events = events_at(users)
     [whole] = [event for event in events if event.name == "agent.session.report"]
-    assert whole.trace_id == found.told.summaries[0]["trace_id"]
-    assert found.events == []
+    assert whole.trace_id == reported.calls.summaries[0]["trace_id"]
+    assert reported.events == []
 
 
 @pytest.mark.parametrize("mode", ["hang", "refuse", "503"])
 def test_a_sick_backend_holds_no_call_up(tmp_path: Path, mode: Mode) -> None:
     """The hooks have all they would have; the jobs end in time."""
-    found = report(tmp_path, {REPORT: "full", **CONTENT}, mode=mode)
-    assert len(found.told.summaries) == len(ROOMS)
-    assert found.told.run.calls_ended == len(ROOMS)
-    assert "killing process" not in found.told.run.stderr
-    assert found.events == []
+    reported = report(tmp_path, {REPORT: "full", **CONTENT}, mode=mode)
+    assert len(reported.calls.summaries) == len(ROOMS)
+    assert reported.calls.run.calls_ended == len(ROOMS)
+    assert "killing process" not in reported.calls.run.stderr
+    assert reported.events == []
 
 
 @pytest.mark.parametrize(
@@ -232,10 +232,10 @@ def test_a_wrong_word_is_said_by_the_worker(
     tmp_path: Path, variables: dict[str, str], problem: str
 ) -> None:
     """Once, in plain words; the call is taken."""
-    found = report(tmp_path, variables, rooms=("plain-1",))
-    assert len([line for line in found.told.run.logged("ERROR") if problem in line]) == 1
-    assert found.told.run.calls_ended == 1
-    assert len(found.told.summaries) == 1
+    reported = report(tmp_path, variables, rooms=("plain-1",))
+    assert len([line for line in reported.calls.run.logged("ERROR") if problem in line]) == 1
+    assert reported.calls.run.calls_ended == 1
+    assert len(reported.calls.summaries) == 1
 
 
 @pytest.mark.parametrize(
@@ -248,21 +248,21 @@ def test_log_records_say_which_span_they_belong_to(
 ) -> None:
     """In the worker, where LiveKit handles them again; and what OpenTelemetry's handler sends."""
     with OtlpReceiver() as users:
-        found = report(
+        reported = report(
             tmp_path,
             {"USERS_LOGS": users.endpoint, "EXECUTOR": executor},
             rooms=("tools-1", "tools-2"),
             by_command=by_command,
         )
         sent = [event for event in events_at(users) if event.scope == "application"]
-    lines = [line for line in found.told.run.stdout.splitlines() if line.startswith("LOGGED ")]
+    lines = [line for line in reported.calls.run.stdout.splitlines() if line.startswith("LOGGED ")]
     tools = [line.split()[1:3] for line in lines if line.endswith("looking up")]
-    names = {(span.trace_id, span.span_id): span.name for span in found.spans}
+    names = {(span.trace_id, span.span_id): span.name for span in reported.spans}
     assert [names[trace_id, span_id] for trace_id, span_id in tools] == ["function_tool"] * 2
     # a hook runs after the root has ended, and is told apart by it all the same
     ends = [line.split() for line in lines if " summary of " in line]
     assert {(end[-1], end[1]) for end in ends} == {
-        (summary["call_id"], summary["trace_id"]) for summary in found.told.summaries
+        (summary["call_id"], summary["trace_id"]) for summary in reported.calls.summaries
     }
     assert len(sent) == 4
     for event in sent:
@@ -281,8 +281,8 @@ LOG_EXPORT = {
 
 def test_the_wrappers_log_export_holds_no_content(tmp_path: Path) -> None:
     """What LiveKit logs at DEBUG leaves without a word; the console has it as before."""
-    found = report(tmp_path, LOG_EXPORT, rooms=("tools-1",), by_command=True)
-    livekits = [event for event in found.events if event.scope.startswith("livekit")]
+    reported = report(tmp_path, LOG_EXPORT, rooms=("tools-1",), by_command=True)
+    livekits = [event for event in reported.events if event.scope.startswith("livekit")]
     assert not [event for event in livekits if any(word in repr(event) for word in SAID)]
     assert not [event for event in livekits if "room" in event.attributes]
     # from the job and from its worker, with what is none
@@ -290,19 +290,19 @@ def test_the_wrappers_log_export_holds_no_content(tmp_path: Path) -> None:
     assert [event.attributes["function"] for event in tools].count("look_up") == 2
     failed = [e for e in livekits if e.body == "exception occurred while executing tool"]
     assert {e.attributes.get("exception.type") for e in failed} == {"RuntimeError", None}
-    assert [e.body for e in found.events if e.scope == "application"].count("looking up") == 2
-    assert "RuntimeError: the calendar is gone" in found.told.run.stderr
-    [started] = [each for each in found.told.run.logged("INFO") if "role=worker" in each]
+    assert [e.body for e in reported.events if e.scope == "application"].count("looking up") == 2
+    assert "RuntimeError: the calendar is gone" in reported.calls.run.stderr
+    [started] = [each for each in reported.calls.run.logged("INFO") if "role=worker" in each]
     assert "; content: off; LiveKit's log records: without content; flush: " in started
 
 
 def test_the_wrappers_log_export_holds_content_where_events_are_named(tmp_path: Path) -> None:
     """EVENT_ONLY: the records leave as they are, and the worker says so."""
-    found = report(tmp_path, {**LOG_EXPORT, **CONTENT}, rooms=("tools-1",), by_command=True)
-    records = [event for event in found.events if event.scope == "livekit.agents"]
+    reported = report(tmp_path, {**LOG_EXPORT, **CONTENT}, rooms=("tools-1",), by_command=True)
+    records = [event for event in reported.events if event.scope == "livekit.agents"]
     said = [event.attributes.get("lk.pii.text") for event in records]
     assert said.count("Hello from Zanzibar.") == 2
     assert {e.attributes.get("room") for e in records} == {"tools-1", None}
     assert not [e for e in records if "_otelBody" in e.attributes]
-    [started] = [each for each in found.told.run.logged("INFO") if "role=worker" in each]
+    [started] = [each for each in reported.calls.run.logged("INFO") if "role=worker" in each]
     assert "; LiveKit's log records: with content; flush: " in started

@@ -40,9 +40,9 @@ def _identities(
         {**_ENDPOINT, "EXECUTOR": "thread", "STEPS": steps, **(variables or {})},
         by_command=by_command,
     )
-    found: dict[str, Any] = json.loads(run.stdout.splitlines()[-1])
+    identities: dict[str, Any] = json.loads(run.stdout.splitlines()[-1])
     assert ("call" in steps) == bool(run.calls_ended)
-    return {**found, "spans": len(run.spans)}
+    return {**identities, "spans": len(run.spans)}
 
 
 # --- altogether --------------------------------------------------------------------------------
@@ -65,14 +65,14 @@ def test_standard_switch_leaves_livekit_untouched(
     variables: dict[str, str], steps: str, by_command: bool
 ) -> None:
     """Every function of livekit is the object it was, also after a call; we send nothing."""
-    found = _identities(steps, variables, by_command=by_command)
+    identities = _identities(steps, variables, by_command=by_command)
 
-    assert found["changed"] == []
-    assert found["wrapped"] == []
-    assert found["provider kept"]
+    assert identities["changed"] == []
+    assert identities["wrapped"] == []
+    assert identities["provider kept"]
     if not by_command:  # whose own provider sends what it gets, without us
-        assert found["spans"] == 0
-        assert found["global provider"] == "ProxyTracerProvider"
+        assert identities["spans"] == 0
+        assert identities["global provider"] == "ProxyTracerProvider"
 
 
 # --- on and off again --------------------------------------------------------------------------
@@ -81,11 +81,11 @@ def test_standard_switch_leaves_livekit_untouched(
 @pytest.mark.parametrize("steps", ["instrument,uninstrument", "instrument,call,uninstrument"])
 def test_uninstrument_puts_every_object_back(steps: str) -> None:
     """Also after a call has run; LiveKit's tracer has its provider back, too."""
-    found = _identities(steps)
+    identities = _identities(steps)
 
-    assert set(found["wrapped"]) >= _WRAPPED
-    assert found["changed"] == []
-    assert found["provider kept"]
+    assert set(identities["wrapped"]) >= _WRAPPED
+    assert identities["changed"] == []
+    assert identities["provider kept"]
 
 
 def test_uninstrument_leaves_no_thread() -> None:
@@ -107,21 +107,21 @@ def test_uninstrument_leaves_no_thread() -> None:
 )
 def test_what_livekit_imports_late_is_put_back(steps: str, wraps: bool) -> None:
     """Warm transfers are observed where they are used, while we are on, and no longer."""
-    found = _identities(steps)
+    identities = _identities(steps)
 
     warm = "livekit.agents.beta.workflows.warm_transfer.WarmTransferTask._merge_calls"
-    assert (warm in found["wrapped"]) == wraps
-    assert found["left wrapped"] == []
-    assert found["wrapped twice"] == []
+    assert (warm in identities["wrapped"]) == wraps
+    assert identities["left wrapped"] == []
+    assert identities["wrapped twice"] == []
 
 
 def test_uninstrument_undoes_the_command() -> None:
     """What the command instrumented is taken back by a line of code."""
-    found = _identities("call,uninstrument", by_command=True)
+    identities = _identities("call,uninstrument", by_command=True)
 
-    assert set(found["wrapped"]) >= _WRAPPED
-    assert set(found["wrapped"]) == set(found["changed"])
-    assert found["spans"] > 0
+    assert set(identities["wrapped"]) >= _WRAPPED
+    assert set(identities["wrapped"]) == set(identities["changed"])
+    assert identities["spans"] > 0
 
 
 def test_uninstrument_leaves_a_provider_that_the_application_set_since() -> None:
@@ -130,7 +130,7 @@ def test_uninstrument_leaves_a_provider_that_the_application_set_since() -> None
 
 
 def test_instrumenting_twice_wraps_once() -> None:
-    """By the same door or by both."""
+    """By the same entry point or by both."""
     once = _identities("instrument")
     twice = _identities("instrument,instrument,instrumentor")
 
@@ -158,14 +158,14 @@ def test_instrumentor_waits_for_livekit_to_be_imported() -> None:
 
 # --- part by part ------------------------------------------------------------------------------
 
-_DOORS = {
+_SWITCHES = {
     "line, argument": ("module", "PARTS"),
     "line under main, argument": ("main", "PARTS"),
     "line, variable": ("module", _VARIABLE),
     "command, variable": ("none", _VARIABLE),
 }
 _CASES = [
-    *(("attributes", door) for door in _DOORS),
+    *(("attributes", switch) for switch in _SWITCHES),
     ("interruptions", "line, variable"),
     ("interruptions", "line under main, argument"),
     ("flush", "line, argument"),
@@ -175,23 +175,23 @@ _CASES = [
 
 @pytest.fixture(scope="module")
 def without() -> dict[str, Future[Run]]:
-    """Calls without a part, by the part and the door through which it was turned off."""
+    """Calls without a part, by the part and the switch that turned it off."""
 
-    def run_without(part: str, door: str) -> Run:
-        where, name = _DOORS[door]
+    def run_without(part: str, switch: str) -> Run:
+        where, name = _SWITCHES[switch]
         variables = {**_ENDPOINT, "WHERE": where, name: part}
         return run_agent("switched_off_parts", variables, by_command=where == "none")
 
     return run_side_by_side(
         {
-            f"{part} by {door}": partial(run_without, part, door)
-            for part, door in [("", "line, argument"), *_CASES]
+            f"{part} by {switch}": partial(run_without, part, switch)
+            for part, switch in [("", "line, argument"), *_CASES]
         }
     )
 
 
-def _doors_for(part: str) -> list[str]:
-    return [door for other, door in _CASES if other == part]
+def _switches_for(part: str) -> list[str]:
+    return [switch for other, switch in _CASES if other == part]
 
 
 def _interruptions(run: Run) -> list[str]:
@@ -211,10 +211,10 @@ def test_all_parts_are_on_unless_turned_off(without: dict[str, Future[Run]]) -> 
     assert _identified(run) == {True}
 
 
-@pytest.mark.parametrize("door", _doors_for("attributes"))
-def test_attributes_can_be_turned_off(door: str, without: dict[str, Future[Run]]) -> None:
+@pytest.mark.parametrize("switch", _switches_for("attributes"))
+def test_attributes_can_be_turned_off(switch: str, without: dict[str, Future[Run]]) -> None:
     """No attribute of ours on any span; the rest works."""
-    run = without[f"attributes by {door}"].result()
+    run = without[f"attributes by {switch}"].result()
 
     assert_whole(run.spans)
     assert _identified(run) == {False}
@@ -222,20 +222,20 @@ def test_attributes_can_be_turned_off(door: str, without: dict[str, Future[Run]]
     assert _interruptions(run) == ["interruption"]
 
 
-@pytest.mark.parametrize("door", _doors_for("interruptions"))
-def test_interruptions_can_be_turned_off(door: str, without: dict[str, Future[Run]]) -> None:
+@pytest.mark.parametrize("switch", _switches_for("interruptions"))
+def test_interruptions_can_be_turned_off(switch: str, without: dict[str, Future[Run]]) -> None:
     """No event of ours on the agent's turn; the rest works."""
-    run = without[f"interruptions by {door}"].result()
+    run = without[f"interruptions by {switch}"].result()
 
     assert_whole(run.spans)
     assert _interruptions(run) == []
     assert _identified(run) == {True}
 
 
-@pytest.mark.parametrize("door", _doors_for("flush"))
-def test_flush_can_be_turned_off(door: str, without: dict[str, Future[Run]]) -> None:
+@pytest.mark.parametrize("switch", _switches_for("flush"))
+def test_flush_can_be_turned_off(switch: str, without: dict[str, Future[Run]]) -> None:
     """Then the end of a call waits for nothing, and what is not yet sent is left to others."""
-    run = without[f"flush by {door}"].result()
+    run = without[f"flush by {switch}"].result()
 
     assert run.calls_ended == 1
     assert run.spans == []

@@ -240,7 +240,7 @@ async def test_nothing_is_left_behind() -> None:
         metrics.get_meter_provider(),
     )
     threads = set(threading.enumerate())
-    told: list[object] = []
+    summaries: list[object] = []
     for outcome in ("first", "second"):
         with record_calls() as recorder:
             assert len(replaced(before)) > 10
@@ -248,7 +248,7 @@ async def test_nothing_is_left_behind() -> None:
             business.declare_conversion(f"{outcome}s")
             business.declare_label(outcome, ("a", "b"))
             business.declare_counter(f"of_{outcome}")
-            business.on_call_end(told.append)
+            business.on_call_end(summaries.append)
             await call("book", "hello")
         assert recorder.call.summary.outcome == "booking"
         assert replaced(before) == []
@@ -264,7 +264,7 @@ async def test_nothing_is_left_behind() -> None:
     for thread in ours:
         thread.join(timeout=30)
     assert not [thread.name for thread in ours if thread.is_alive()]
-    assert told == []
+    assert summaries == []
     assert not LiveKitAgentsInstrumentor().is_instrumented_by_opentelemetry
 
 

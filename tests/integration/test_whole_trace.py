@@ -59,7 +59,7 @@ def assert_all_arrived(calls: Calls, rooms: tuple[str, ...]) -> None:
 
 @pytest.fixture(scope="module", params=["speech_in_code", "speech_zero_code"])
 def calls(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Calls:
-    """Five calls at once in forkserver job processes, through each door."""
+    """Five calls at once in forkserver job processes, in code and zero-code."""
     return take_calls(tmp_path_factory.mktemp("calls"), request.param, ROOMS)
 
 

@@ -38,7 +38,7 @@ IDENTITIES = "IDENTITIES"
 """Begins the line in which a call prints the names of its own (see kit/agents/every_ending.py)."""
 
 
-# each value of each axis: door, process model, exporters, traces
+# each value of each axis: in code or zero-code, process model, exporters, traces
 @pytest.fixture(
     scope="module",
     params=[
@@ -214,7 +214,7 @@ def test_a_second_worker_counts_without_the_first_ones_port(by_command: bool) ->
             second.gate.wait_until_up()
             second.gate.take_calls()
         assert_port_was_taken(second, sessions=2)
-        scraped = wait_for_scrape(port, lambda found: jobs_in(found) >= 1)
+        scraped = wait_for_scrape(port, lambda body: jobs_in(body) >= 1)
         assert completed_in(scraped_totals(scraped)) == 1
     assert completed_in(sent_totals(first.pushed)) == 1
     ids = {

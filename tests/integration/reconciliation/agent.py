@@ -130,8 +130,8 @@ class StandInStream(llm.LLMStream):
         if answer["stopped"] != "before":
             self._event_ch.send_nowait(llm.ChatChunk(id=request_id, usage=usage))
         provider, model = self._llm.provider, self._llm.model
-        told = None if answer["stopped"] == "before" else answer["usage"]
-        ledger.enter("generation", provider=provider, model=model, usage=told)
+        reported = None if answer["stopped"] == "before" else answer["usage"]
+        ledger.enter("generation", provider=provider, model=model, usage=reported)
         if answer["stopped"]:
             hanging.set()
             await asyncio.Event().wait()
@@ -160,7 +160,7 @@ class Colleague(Agent):
     @function_tool
     async def pay(self, amount: str, currency: str) -> str:
         """Take a payment."""
-        say(Step("convert", {"name": "payments", "value": amount, "currency": currency}))
+        report(Step("convert", {"name": "payments", "value": amount, "currency": currency}))
         return await perform("pay", "success")
 
     @function_tool
@@ -201,8 +201,8 @@ def keep(summary: business.CallSummary) -> None:
     (Path(os.environ["SUMMARIES"]) / f"{summary.call_id}.json").write_text(summary.to_json())
 
 
-def say(step: Step) -> None:
-    """Tell the package what the step says, as an application would, and enter it."""
+def report(step: Step) -> None:
+    """Report what the step says, as an application would, and enter it."""
     given = step.arguments
     match step.what:
         case "convert":
@@ -262,7 +262,7 @@ async def play(ctx: JobContext, session: AgentSession, step: Step) -> None:
             # LiveKit calls a handoff off if the session is closed at once
             await arrived.wait()
     else:
-        say(step)
+        report(step)
 
 
 async def take_call(ctx: JobContext) -> None:
@@ -278,7 +278,7 @@ async def take_call(ctx: JobContext) -> None:
             if step.what in ("tag", "judge", "tracked"):
                 await play(ctx, session, step)
             else:
-                say(step)
+                report(step)
         ledger.enter("end", how=script.end, job=ctx.job.id, at_most_s=time.time() - begun[0])
 
     ctx.add_shutdown_callback(at_the_end)

@@ -104,8 +104,8 @@ class CallLedger:
         default_factory=lambda: defaultdict(Fraction)
     )
     unpriced: bool = False
-    said_outcome: str = ""
-    said_labels: dict[str, str] = field(default_factory=dict)
+    reported_outcome: str = ""
+    reported_labels: dict[str, str] = field(default_factory=dict)
     tags: set[str] = field(default_factory=set)
     conversions: list[str] = field(default_factory=list)
     transferred: bool = False
@@ -131,15 +131,15 @@ class CallLedger:
         for verdict in ("pass", "fail"):
             if f"judge:{verdict}" in self.tags:
                 tagged["judge_manners"] = verdict
-        return tagged | self.said_labels
+        return tagged | self.reported_labels
 
     @property
     def outcome(self) -> str:
         """How the call ended, by the rules."""
         assert self.end is not None
         how = self.end["how"]
-        if self.said_outcome:
-            return self.said_outcome
+        if self.reported_outcome:
+            return self.reported_outcome
         for conversion in self.conversions:
             if _STANDS_FOR[conversion]:
                 return _STANDS_FOR[conversion]
@@ -238,11 +238,11 @@ class Ledger:
 
     def _label(self, call: CallLedger, entry: dict[str, Any]) -> None:
         name, value = entry["name"], entry["value"]
-        call.said_labels[name] = value if value in _LABELS[name] else "other"
+        call.reported_labels[name] = value if value in _LABELS[name] else "other"
 
     def _outcome(self, call: CallLedger, entry: dict[str, Any]) -> None:
         known = entry["name"] in ("inquiry", "complaint")
-        call.said_outcome = entry["name"] if known else "other"
+        call.reported_outcome = entry["name"] if known else "other"
 
     def _feedback(self, _: CallLedger, entry: dict[str, Any]) -> None:
         self._observe("agent_feedback_score", {"kind": entry["kind"]}, Fraction(entry["score"]))

@@ -88,7 +88,7 @@ def script_of(seed: int, number: int, *, end: str = "") -> Script:
     return Script(
         agent=draw.choice(list(AGENTS)),
         steps=[_step(draw, verdict) for _ in range(draw.randint(1, 6))],
-        at_the_end=[_said(draw, verdict) for _ in range(draw.choice((0, 0, 1, 2)))],
+        at_the_end=[_report(draw, verdict) for _ in range(draw.choice((0, 0, 1, 2)))],
         end=end,
     )
 
@@ -99,7 +99,7 @@ def as_data(step: Step) -> dict[str, Any]:
 
 
 def _step(draw: random.Random, verdict: str) -> Step:
-    return _talk(draw) if draw.random() < 0.6 else _said(draw, verdict)
+    return _talk(draw) if draw.random() < 0.6 else _report(draw, verdict)
 
 
 def _talk(draw: random.Random) -> Step:
@@ -127,7 +127,7 @@ def _generation(draw: random.Random) -> Generation:
     return Generation((prompt, cached, written, completion, reasoning))
 
 
-def _said(draw: random.Random, verdict: str) -> Step:
+def _report(draw: random.Random, verdict: str) -> Step:
     what = draw.choice(
         (
             "convert",
