@@ -39,11 +39,11 @@ class Line:
     """A call that is on, and what is measured of it."""
 
     trace: CallTrace
-    tally: DeltaAccumulator = field(default_factory=DeltaAccumulator)
+    accumulator: DeltaAccumulator = field(default_factory=DeltaAccumulator)
     events: list[CallEvent] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        recorder = Recorder(self.tally, rules=self.trace.rules)
+        recorder = Recorder(self.accumulator, rules=self.trace.rules)
         self.record = lambda event: recorder.record(self.trace.call, event)
 
         def emit(event: CallEvent) -> None:
@@ -67,7 +67,7 @@ class Line:
                 row.instrument.name,
                 *(f"{key}={value}" for key, value in row.attributes if key != "agent_name"),
             ): getattr(row.value, "sum", row.value)
-            for row in self.tally.drain()
+            for row in self.accumulator.drain()
         }
 
 
@@ -106,7 +106,7 @@ def go_live(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     return lambda: monkeypatch.delenv("PYTEST_CURRENT_TEST")
 
 
-EVERYTHING_SAID: list[Callable[[], None]] = [
+EVERY_REPORT: list[Callable[[], None]] = [
     lambda: business.outcome("inquiry", reason="asked for the price"),
     lambda: business.convert("bookings", value=120, currency="EUR"),
     lambda: business.label("intent", "billing"),
@@ -124,10 +124,10 @@ EVERYTHING_SAID: list[Callable[[], None]] = [
 
 def test_all_of_it_at_once(line: Line) -> None:
     """Outcome, conversion and value, labels on what is of the call, KPIs, feedback."""
-    for say in EVERYTHING_SAID:
-        say()
-    found = line.hang_up()
-    nonzero = {key: value for key, value in found.items() if value}
+    for report in EVERY_REPORT:
+        report()
+    values = line.hang_up()
+    nonzero = {key: value for key, value in values.items() if value}
     assert nonzero == {
         ("agent.sessions", "intent=billing", "outcome=inquiry"): 1,
         ("agent.session.duration", "intent=billing", "outcome=inquiry"): 42.0,
@@ -138,7 +138,7 @@ def test_all_of_it_at_once(line: Line) -> None:
         ("agent.callbacks", "reason=busy"): 1,
         ("agent.party_size",): 3,
     }
-    assert ("agent.session.cost", "intent=billing") in found
+    assert ("agent.session.cost", "intent=billing") in values
     assert line.call.annotations.reason == "asked for the price"
     assert line.trace.attributes()["user.id"] == "u-1"
     assert line.trace.attributes()["tenant.id"] == "t-1"
@@ -163,11 +163,13 @@ def test_it_is_on_the_live_spans_at_once(line: Line) -> None:
         }
 
 
-@pytest.mark.parametrize("say", EVERYTHING_SAID)
-def test_outside_of_a_call_it_does_nothing(declared: Declarations, say: Callable[[], None]) -> None:
+@pytest.mark.parametrize("report", EVERY_REPORT)
+def test_outside_of_a_call_it_does_nothing(
+    declared: Declarations, report: Callable[[], None]
+) -> None:
     """A script, a test, a worker's main process; also where it would be refused."""
     assert CallTrace.find() is None
-    say()
+    report()
     business.convert("never declared", value=-1)
     business.label("never declared", "x")
     business.outcome("never declared")
@@ -176,13 +178,13 @@ def test_outside_of_a_call_it_does_nothing(declared: Declarations, say: Callable
     business.feedback(99, kind="no such")
 
 
-@pytest.mark.parametrize("say", EVERYTHING_SAID)
-def test_without_metrics_it_is_harmless(declared: Declarations, say: Callable[[], None]) -> None:
+@pytest.mark.parametrize("report", EVERY_REPORT)
+def test_without_metrics_it_is_harmless(declared: Declarations, report: Callable[[], None]) -> None:
     """A call that nobody records."""
     token = otel_context.attach(otel_context.get_current())
     CallTrace(Call("job"), rules=OutcomeRules(declared=declared)).attach()
     try:
-        say()
+        report()
     finally:
         otel_context.detach(token)
 
@@ -193,18 +195,18 @@ def test_a_conversion_counts_once_and_its_values_add_up(line: Line) -> None:
     business.convert("bookings", value=30.5, currency="EUR")
     business.convert("bookings", value=7, currency="USD")
     business.convert("bookings")
-    found = line.hang_up()
-    assert found["agent.bookings",] == 1
-    assert found["agent.conversion.value", "conversion=bookings", "currency=EUR"] == 150.5
-    assert found["agent.conversion.value", "conversion=bookings", "currency=USD"] == 7
-    assert found["agent.sessions", "outcome=booking"] == 1
+    values = line.hang_up()
+    assert values["agent.bookings",] == 1
+    assert values["agent.conversion.value", "conversion=bookings", "currency=EUR"] == 150.5
+    assert values["agent.conversion.value", "conversion=bookings", "currency=USD"] == 7
+    assert values["agent.sessions", "outcome=booking"] == 1
     assert line.call.annotations.conversions == ["bookings"]
 
 
 def test_labels_begin_at_zero(line: Line) -> None:
     """With every outcome and conversion, when they are given: what comes then is an increase."""
     business.label("intent", "billing")
-    rows = {(row.instrument.name, row.attributes): row.value for row in line.tally.drain()}
+    rows = {(row.instrument.name, row.attributes): row.value for row in line.accumulator.drain()}
     of_label = {key: value for key, value in rows.items() if ("intent", "billing") in key[1]}
     assert set(of_label.values()) == {0}
     named = {dict(attributes).get("outcome", name) for name, attributes in of_label}
@@ -412,11 +414,13 @@ REFUSED: list[tuple[Callable[[], None], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("say", "message"), REFUSED)
-def test_in_a_test_it_is_refused_loudly(line: Line, say: Callable[[], None], message: str) -> None:
+@pytest.mark.parametrize(("report", "message"), REFUSED)
+def test_in_a_test_it_is_refused_loudly(
+    line: Line, report: Callable[[], None], message: str
+) -> None:
     """What is wrong, with which value, and what to write."""
     with pytest.raises(ValueError) as raised:
-        say()
+        report()
     assert str(raised.value) == message
     assert line.events == []
 
@@ -429,18 +433,18 @@ def test_in_development_it_is_refused_loudly(line: Line, go_live: Callable[[], N
         business.outcome("lunch")
 
 
-@pytest.mark.parametrize(("say", "message"), REFUSED)
+@pytest.mark.parametrize(("report", "message"), REFUSED)
 def test_in_production_the_call_goes_on(
     line: Line,
     go_live: Callable[[], None],
     caplog: pytest.LogCaptureFixture,
-    say: Callable[[], None],
+    report: Callable[[], None],
     message: str,
 ) -> None:
     """One line, which names the function; nothing that is wrong is recorded."""
     go_live()
-    say()
-    say()
+    report()
+    report()
     [said] = [each.getMessage() for each in caplog.records if each.name == _LOGGER]
     function = said.removeprefix("business.").partition(":")[0]
     assert said == f"business.{function}: {message}; further ones are not logged"
@@ -457,9 +461,9 @@ def test_a_goal_that_was_reached_counts_without_its_wrong_value(
     go_live()
     business.convert("bookings", -5, "EUR")
     business.convert("upsells", 5, "QQQ")
-    found = line.hang_up()
-    assert (found["agent.bookings",], found["agent.upsells",]) == (1, 1)
-    assert not any(key[0] == "agent.conversion.value" for key in found)
+    values = line.hang_up()
+    assert (values["agent.bookings",], values["agent.upsells",]) == (1, 1)
+    assert not any(key[0] == "agent.conversion.value" for key in values)
 
 
 def test_any_number_of_values_are_one_series_and_one_line_each(

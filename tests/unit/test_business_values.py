@@ -149,21 +149,21 @@ def line(monkeypatch: pytest.MonkeyPatch) -> Iterator[CallTrace]:
 
 def _measured(trace: CallTrace) -> DeltaAccumulator:
     """Have a call measured, as a job process has."""
-    tally = DeltaAccumulator()
-    recorder = Recorder(tally, rules=trace.rules)
+    accumulator = DeltaAccumulator()
+    recorder = Recorder(accumulator, rules=trace.rules)
 
     def emit(event: CallEvent) -> None:
         trace.call.apply(event)
         recorder.record(trace.call, event)
 
     trace.sink = emit
-    return tally
+    return accumulator
 
 
-def _at_worker(tally: DeltaAccumulator) -> dict[tuple[str, ...], Any]:
-    """Return what a worker holds of a tally, over the real way there, agents' names apart."""
+def _at_worker(accumulator: DeltaAccumulator) -> dict[tuple[str, ...], Any]:
+    """Return what a worker gets of an accumulator, over the real way there, agents' names apart."""
     encoder, decoder, state = Encoder(), Decoder(), State()
-    for frame in encoder.encode(Batch(tuple(tally.drain()))):
+    for frame in encoder.encode(Batch(tuple(accumulator.drain()))):
         for batch in decoder.feed(frame):
             assert isinstance(batch, Batch)
             state.apply(batch, object())
@@ -183,27 +183,27 @@ def _at_worker(tally: DeltaAccumulator) -> dict[tuple[str, ...], Any]:
 
 
 @pytest.mark.parametrize("what", HOSTILE)
-@pytest.mark.parametrize("say", CALLS)
+@pytest.mark.parametrize("report", CALLS)
 def test_no_object_raises_into_a_call(
-    line: CallTrace, monkeypatch: pytest.MonkeyPatch, say: str, what: str
+    line: CallTrace, monkeypatch: pytest.MonkeyPatch, report: str, what: str
 ) -> None:
     """In production: nothing of an object that is passed comes back, at once or at the end."""
-    tally = _measured(line)
+    accumulator = _measured(line)
     monkeypatch.delenv("PYTEST_CURRENT_TEST")
-    CALLS[say](HOSTILE[what]())
-    assert _stays_usable(line, tally)
+    CALLS[report](HOSTILE[what]())
+    assert _stays_usable(line, accumulator)
 
 
 @pytest.mark.parametrize("what", HOSTILE)
-@pytest.mark.parametrize("say", CALLS)
+@pytest.mark.parametrize("report", CALLS)
 def test_in_development_an_object_is_refused_in_our_words(
-    line: CallTrace, say: str, what: str
+    line: CallTrace, report: str, what: str
 ) -> None:
     """ValueError that says what to write, or nothing: never what the object raises."""
-    tally = _measured(line)
-    refused = _refused(lambda: CALLS[say](HOSTILE[what]()))
+    accumulator = _measured(line)
+    refused = _refused(lambda: CALLS[report](HOSTILE[what]()))
     assert refused is None or "; write " in refused
-    assert _stays_usable(line, tally)
+    assert _stays_usable(line, accumulator)
 
 
 @pytest.mark.parametrize("what", HOSTILE)
@@ -219,10 +219,10 @@ def test_what_cannot_be_declared_is_refused_in_our_words(
         assert before == pickle.dumps(line.declared)
 
 
-def _refused(say: Callable[[], object]) -> str | None:
+def _refused(report: Callable[[], object]) -> str | None:
     """Return what is said of a value that is refused, which is no long text."""
     try:
-        say()
+        report()
     except ValueError as error:
         return str(error)[:500]
     return None
@@ -234,7 +234,7 @@ def exported(span: ReadableSpan) -> list[Any]:
     return list(resource.scope_spans[0].spans[0].attributes)
 
 
-def _stays_usable(trace: CallTrace, tally: DeltaAccumulator) -> bool:
+def _stays_usable(trace: CallTrace, accumulator: DeltaAccumulator) -> bool:
     """Tell whether the call's metrics, spans and summary are still to be had."""
     memory = SpanMemory()
     trace.root = memory.tracer().start_span("job_entrypoint")
@@ -249,7 +249,7 @@ def _stays_usable(trace: CallTrace, tally: DeltaAccumulator) -> bool:
     )
     json.dumps(summary.to_dict(), ensure_ascii=False).encode()
     encoder = Encoder()
-    list(encoder.encode(Batch(tuple(tally.drain()))))
+    list(encoder.encode(Batch(tuple(accumulator.drain()))))
     return encoder.invalid == 0
 
 
@@ -323,7 +323,7 @@ class Intent(str, Enum):  # noqa: UP042  its str() is not its value
 
 def test_one_number_of_numpys_does_not_cost_the_values_beside_it(line: CallTrace) -> None:
     """All the way to the worker: 30 and 12.5 of one series are 42.5 there, not nothing."""
-    tally = _measured(line)
+    accumulator = _measured(line)
     business.convert("bookings", 30, "EUR")
     business.convert("bookings", np.float64(12.5), "EUR")
     business.count("callbacks", 2, reason="busy")
@@ -334,7 +334,7 @@ def test_one_number_of_numpys_does_not_cost_the_values_beside_it(line: CallTrace
     business.feedback(5)
     business.feedback(np.float64(2), scale=Scale(np.float64(1), 5))
     business.count("callbacks", True, reason="late")
-    arrived = _at_worker(tally)
+    arrived = _at_worker(accumulator)
     assert arrived["agent.conversion.value", "bookings", "EUR"] == 42.5
     assert arrived["agent.callbacks", "busy"] == 3
     assert arrived["agent.callbacks", "late"] == 1
@@ -379,10 +379,10 @@ def test_bounds_and_sets_of_others_become_plain(line: CallTrace) -> None:
     metric, _ = line.declared.kpis["wait"]
     assert [type(bound) for bound in metric.bounds] == [float, float, float]
     assert {type(value) for value in line.declared.labels["topic"]} == {str}
-    tally = _measured(line)
+    accumulator = _measured(line)
     business.record("wait", 2)
     business.label("topic", "billing")
-    assert _at_worker(tally)["agent.wait",] == (2, (0, 1, 0, 0))
+    assert _at_worker(accumulator)["agent.wait",] == (2, (0, 1, 0, 0))
 
 
 def test_a_number_that_does_not_count_as_one_is_refused(line: CallTrace) -> None:

@@ -52,8 +52,8 @@ def test_a_check_that_fails_is_a_verdict(monkeypatch: pytest.MonkeyPatch) -> Non
         raise RuntimeError("of the check, with token-of-this-test")
 
     use(monkeypatch, half, lambda _: [warning("after it")])
-    found = list(doctor.verdicts(setup_of({"A_TOKEN": "token-of-this-test"})))
-    assert found == [
+    results = list(doctor.verdicts(setup_of({"A_TOKEN": "token-of-this-test"})))
+    assert results == [
         ("check 0", ok("so far")),
         (
             "check 0",
@@ -74,7 +74,7 @@ def test_every_check_says_something(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("found", "status", "counts"),
+    ("verdicts", "status", "counts"),
     [
         ([ok("a"), ok("b")], 0, "problems: 0, warnings: 0, ok: 2"),
         ([ok("a"), warning("b", "do c")], 0, "problems: 0, warnings: 1, ok: 1"),
@@ -82,13 +82,13 @@ def test_every_check_says_something(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_exit_status_is_that_of_the_worst(
-    found: list[Verdict],
+    verdicts: list[Verdict],
     status: int,
     counts: str,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    use(monkeypatch, lambda _: found)
+    use(monkeypatch, lambda _: verdicts)
     assert main(["doctor"]) == status
     assert capsys.readouterr().out.splitlines()[-1] == counts
 

@@ -212,9 +212,9 @@ def test_exporters_that_fell_to_a_wrong_variable(signal: str, done: str) -> None
             "see what is said of the variables",
         )
     ]
-    found = [verdict.finding for verdict in variables.check(setup)]
-    assert not [one for one in found if "are none" in one]
-    assert "OTEL_EXPORTER_OTLP_ENDPOINT=localhost:4318: no scheme" in "".join(found)
+    findings = [verdict.finding for verdict in variables.check(setup)]
+    assert not [one for one in findings if "are none" in one]
+    assert "OTEL_EXPORTER_OTLP_ENDPOINT=localhost:4318: no scheme" in "".join(findings)
 
 
 def test_localhost_inside_a_container() -> None:
@@ -557,7 +557,7 @@ def test_a_scrape_server_of_ones_own(tmp_path: Path) -> None:
 def test_nothing_instruments_and_no_distro_could(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without the distro the wrapper command configures nothing, so there is no other door."""
+    """Without the distro the wrapper command configures nothing, so zero-code is no way out."""
     monkeypatch.setattr(worker, "find_spec", lambda name: None)
     looked = Worker(str(tmp_path / "agent.py"), uses_livekit=True)
     (verdict,) = worker.check(setup_of(worker=looked))
@@ -657,10 +657,10 @@ def test_models_with_and_without_a_price(tmp_path: Path) -> None:
     own = tmp_path / "prices.toml"
     own.write_text('[tts."acme/*"]\nper_character = 0.00003\n')
     names = ("llm:openai/gpt-4o-mini", "realtime:openai/gpt-realtime", "tts:acme/any", "stt:acme/x")
-    found = list(prices.check(setup_of(models=names, prices=str(own))))
-    assert [verdict.status for verdict in found] == ["ok", "ok", "ok", "warning"]
-    assert "tts:acme/any is priced: own acme/*" in found[2].finding
-    assert found[3] == warning(
+    verdicts = list(prices.check(setup_of(models=names, prices=str(own))))
+    assert [verdict.status for verdict in verdicts] == ["ok", "ok", "ok", "warning"]
+    assert "tts:acme/any is priced: own acme/*" in verdicts[2].finding
+    assert verdicts[3] == warning(
         "stt:acme/x is not priced: calls with it show as unpriced, never as free",
         f'add to {own}, with your own figures:\n[stt."acme/x"]\nper_minute = 0.0043',
     )
@@ -696,8 +696,8 @@ def installed(directory: Path, *lines: str) -> None:
 
 def versions_in(directory: Path, monkeypatch: pytest.MonkeyPatch) -> list[Verdict]:
     """What is said of what is installed there."""
-    found = list(metadata.distributions(path=[str(directory)]))
-    monkeypatch.setattr(versions.metadata, "distributions", lambda: found)
+    distributions = list(metadata.distributions(path=[str(directory)]))
+    monkeypatch.setattr(versions.metadata, "distributions", lambda: distributions)
     return list(versions.check(setup_of()))
 
 

@@ -77,8 +77,8 @@ def test_a_provider_set_by_a_helper_of_the_entrypoint(tmp_path: Path) -> None:
         "async def entrypoint(ctx):\n"
         "    set_up_langfuse()\n"
     )
-    found = source.read(written(tmp_path, text))
-    assert found.sets_provider == (place(3, "set_up_langfuse"),)
+    read = source.read(written(tmp_path, text))
+    assert read.sets_provider == (place(3, "set_up_langfuse"),)
 
 
 def test_set_up_functions_that_the_server_names(tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ class STT:
 
 
 @pytest.mark.parametrize(
-    ("call", "found"),
+    ("call", "expected"),
     [
         ("acme.LLM(model='large')", ["llm:acme/large"]),
         ("acme.LLM()", ["llm:acme/a-default"]),
@@ -136,11 +136,13 @@ class STT:
         ("[acme.LLM(model='a'), acme.LLM(model='a')]", ["llm:acme/a"]),
     ],
 )
-def test_models_are_read_where_they_are_said(call: str, found: list[str], tmp_path: Path) -> None:
+def test_models_are_read_where_they_are_said(
+    call: str, expected: list[str], tmp_path: Path
+) -> None:
     """What cannot be known from the text is left out; nothing is made to find out."""
     namespace = {"acme": plugin("livekit.plugins.acme.models", LLM=LLM, STT=STT)}
     path = written(tmp_path, f"async def entrypoint(ctx):\n    x = {call}\n")
-    assert list(models.in_source(path, namespace)) == found
+    assert list(models.in_source(path, namespace)) == expected
 
 
 # --- the import --------------------------------------------------------------------------------

@@ -64,14 +64,14 @@ def test_a_contained_function_gives_what_is_given_otherwise() -> None:
 
 @pytest.mark.usefixtures("production")
 def test_what_is_meant_for_the_caller_passes_through() -> None:
-    """A door that refuses a wrong argument still says so."""
+    """A function that refuses a wrong argument still says so."""
 
     @contained("testing", raises=(TypeError, ValueError))
-    def door(value: object) -> None:
+    def refuse(value: object) -> None:
         raise ValueError(f"{value!r}: write 1")
 
     with pytest.raises(ValueError, match="2: write 1"):
-        door(2)
+        refuse(2)
 
 
 def test_under_pytest_every_failure_is_loud() -> None:

@@ -52,26 +52,26 @@ def logged(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.name != "asyncio"]
 
 
-async def test_a_call_is_told_in_order_to_all() -> None:
+async def test_hooks_get_a_call_in_order() -> None:
     """Sync and async hooks, decorated or passed, each record to each before the next."""
-    told: list[tuple[str, Any]] = []
+    received: list[tuple[str, Any]] = []
 
     @business.on_call_start
     async def started(start: CallStart) -> None:
         await asyncio.sleep(0.01)
-        told.append(("start", start))
+        received.append(("start", start))
 
     @business.on_turn
     def turned(turn: Turn) -> None:
-        told.append(("turn", turn))
+        received.append(("turn", turn))
 
-    business.on_tool(lambda tool: told.append(("tool", tool)))
-    business.on_call_end(partial(lambda name, summary: told.append((name, summary)), "end"))
+    business.on_tool(lambda tool: received.append(("tool", tool)))
+    business.on_call_end(partial(lambda name, summary: received.append((name, summary)), "end"))
     call_hooks = CallHooks(5.0)
     for record in (START, TURN, TOOL, TURN):
         call_hooks.emit(record)
     await finish(call_hooks)
-    assert told == [
+    assert received == [
         ("start", START),
         ("turn", TURN),
         ("tool", TOOL),
@@ -85,21 +85,21 @@ async def test_a_call_is_told_in_order_to_all() -> None:
 async def test_where_hooks_run() -> None:
     """Async ones on the loop, sync ones on a thread, in the context of what happened."""
     somewhere: contextvars.ContextVar[str] = contextvars.ContextVar("somewhere")
-    found: dict[str, tuple[object, str]] = {}
+    ran_on: dict[str, tuple[object, str]] = {}
 
     def sync(_: Turn) -> None:
-        found["sync"] = (threading.current_thread(), somewhere.get())
+        ran_on["sync"] = (threading.current_thread(), somewhere.get())
 
     async def on_loop(_: Turn) -> None:
-        found["async"] = (threading.current_thread(), somewhere.get())
+        ran_on["async"] = (threading.current_thread(), somewhere.get())
 
     class Awaiting:
         async def __call__(self, _: Turn) -> None:
-            found["callable"] = (threading.current_thread(), somewhere.get())
+            ran_on["callable"] = (threading.current_thread(), somewhere.get())
 
     def makes_awaitable(_: Turn) -> object:
         async def later() -> None:
-            found["awaitable"] = (threading.current_thread(), somewhere.get())
+            ran_on["awaitable"] = (threading.current_thread(), somewhere.get())
 
         return later()
 
@@ -111,26 +111,26 @@ async def test_where_hooks_run() -> None:
     somewhere.reset(token)
     await finish(call_hooks)
     main = threading.main_thread()
-    assert {name: where for name, (_, where) in found.items()} == dict.fromkeys(
+    assert {name: where for name, (_, where) in ran_on.items()} == dict.fromkeys(
         ("sync", "async", "callable", "awaitable"), "in a turn"
     )
-    assert found["sync"][0] is not main
-    assert all(found[name][0] is main for name in ("async", "callable", "awaitable"))
+    assert ran_on["sync"][0] is not main
+    assert all(ran_on[name][0] is main for name in ("async", "callable", "awaitable"))
 
 
-async def test_a_record_from_another_thread_is_told() -> None:
+async def test_a_record_from_another_thread_arrives() -> None:
     """A tracked function may end on any."""
-    told: list[Tool] = []
-    business.on_tool(told.append)
+    received: list[Tool] = []
+    business.on_tool(received.append)
     call_hooks = CallHooks(5.0)
     await asyncio.to_thread(call_hooks.emit, TOOL)
     await finish(call_hooks)
-    assert told == [TOOL]
+    assert received == [TOOL]
 
 
 async def test_what_hangs_is_left_behind_and_named_once(caplog: pytest.LogCaptureFixture) -> None:
     """The others get everything; the one that hangs is not called again in the call."""
-    told: list[Any] = []
+    received: list[Any] = []
     released = threading.Event()
     called: list[str] = []
 
@@ -146,7 +146,7 @@ async def test_what_hangs_is_left_behind_and_named_once(caplog: pytest.LogCaptur
             except asyncio.CancelledError:
                 continue
 
-    for hook in (hangs, deaf, told.append):
+    for hook in (hangs, deaf, received.append):
         business.on_turn(hook)
         business.on_call_end(hook)
     call_hooks = CallHooks(0.05)
@@ -154,7 +154,7 @@ async def test_what_hangs_is_left_behind_and_named_once(caplog: pytest.LogCaptur
         call_hooks.emit(TURN)
     await finish(call_hooks)
     released.set()
-    assert told == [TURN, TURN, TURN, END]
+    assert received == [TURN, TURN, TURN, END]
     assert sorted(called) == ["deaf", "hangs"]
     # the loop of a job ends by waiting for its tasks
     assert not [t for t in asyncio.all_tasks() if "_contained" in repr(t.get_coro())]
@@ -168,11 +168,11 @@ async def test_what_hangs_is_left_behind_and_named_once(caplog: pytest.LogCaptur
 
 async def test_the_summary_does_not_wait_for_a_turn_that_hangs() -> None:
     """Of the time for the end, half is for what is still under way."""
-    told: list[Any] = []
+    received: list[Any] = []
     released = threading.Event()
     business.on_turn(lambda _: released.wait())
-    business.on_turn(told.append)
-    business.on_call_end(told.append)
+    business.on_turn(received.append)
+    business.on_call_end(received.append)
     call_hooks = CallHooks(60.0)
     call_hooks.emit(TURN)
     call_hooks.emit(TURN)
@@ -180,7 +180,7 @@ async def test_the_summary_does_not_wait_for_a_turn_that_hangs() -> None:
     await finish(call_hooks, timeout_s=0.4)
     took_s = asyncio.get_running_loop().time() - since
     released.set()
-    assert told == [TURN, TURN, END]
+    assert received == [TURN, TURN, END]
     assert took_s < 5.0
 
 
@@ -190,7 +190,7 @@ async def test_what_raises_is_named_once(
     caplog: pytest.LogCaptureFixture, kind: str, error: BaseException
 ) -> None:
     """Nothing gets out of a hook, not even an exit."""
-    told: list[Any] = []
+    received: list[Any] = []
 
     def fails(_: object) -> None:
         raise error
@@ -201,13 +201,13 @@ async def test_what_raises_is_named_once(
 
     hook = fails if kind == "sync" else fails_later
     business.on_turn(hook)
-    business.on_turn(told.append)
+    business.on_turn(received.append)
     call_hooks = CallHooks(5.0)
     with caplog.at_level(logging.ERROR):
         for _ in range(3):
             call_hooks.emit(TURN)
         await finish(call_hooks)
-    assert told == [TURN, TURN, TURN]
+    assert received == [TURN, TURN, TURN]
     [line] = logged(caplog)
     assert line == (
         f"hook {__name__}.test_what_raises_is_named_once.<locals>.{hook.__name__} raised "
@@ -225,9 +225,9 @@ async def test_without_hooks_there_is_nothing_to_wait_for() -> None:
 
 def test_a_hook_is_registered_once() -> None:
     """As agent.py is imported again in each job process, so may a module of hooks be."""
-    told: list[Turn] = []
-    business.on_turn(told.append)
-    business.on_turn(told.append)
+    received: list[Turn] = []
+    business.on_turn(received.append)
+    business.on_turn(received.append)
     assert len(hooks._hooks[Turn]) == 1
 
 

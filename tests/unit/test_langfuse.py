@@ -372,7 +372,7 @@ class _Sent(SpanExporter):
         }
 
 
-def _on_a_diet(sent: _Sent) -> tuple[TracerProvider, DeliveringSpanProcessor]:
+def _with_span_filter(sent: _Sent) -> tuple[TracerProvider, DeliveringSpanProcessor]:
     provider = TracerProvider(shutdown_on_exit=False)
     delivery = DeliveringSpanProcessor(sent, "langfuse", lambda span: span, SpanFilter())
     provider.add_span_processor(delivery)
@@ -382,7 +382,7 @@ def _on_a_diet(sent: _Sent) -> tuple[TracerProvider, DeliveringSpanProcessor]:
 def test_children_of_what_is_left_out_go_to_the_nearest_that_is_kept() -> None:
     """Also where each is sent before its parent has ended."""
     sent = _Sent()
-    provider, delivery = _on_a_diet(sent)
+    provider, delivery = _with_span_filter(sent)
     tracer = provider.get_tracer(LIVEKIT)
     open_spans = ExitStack()
     for name in (
@@ -410,7 +410,7 @@ def test_children_of_what_is_left_out_go_to_the_nearest_that_is_kept() -> None:
 def test_a_child_that_starts_after_its_parent_has_ended_is_placed_too() -> None:
     """A task outlives the span that it was started under."""
     sent = _Sent()
-    provider, delivery = _on_a_diet(sent)
+    provider, delivery = _with_span_filter(sent)
     tracer = provider.get_tracer(LIVEKIT)
     with tracer.start_as_current_span("agent_turn"):
         left_out = tracer.start_span("llm_node")
@@ -426,7 +426,7 @@ def test_a_child_that_starts_after_its_parent_has_ended_is_placed_too() -> None:
 def test_a_root_that_is_left_out_leaves_roots() -> None:
     """A span of the application's own around a session is not sent, and nothing points at it."""
     sent = _Sent()
-    provider, delivery = _on_a_diet(sent)
+    provider, delivery = _with_span_filter(sent)
     with provider.get_tracer("application").start_as_current_span("request"):
         provider.get_tracer(LIVEKIT).start_span("agent_session").end()
     delivery.force_flush()
@@ -436,7 +436,7 @@ def test_a_root_that_is_left_out_leaves_roots() -> None:
 def test_names_alone_are_not_enough() -> None:
     """A span of the application's that is called as one of LiveKit's stays out."""
     sent = _Sent()
-    provider, delivery = _on_a_diet(sent)
+    provider, delivery = _with_span_filter(sent)
     provider.get_tracer("application").start_span("agent_turn").end()
     delivery.force_flush()
     assert sent.spans == []
@@ -445,7 +445,7 @@ def test_names_alone_are_not_enough() -> None:
 def test_what_is_refused_is_missing_and_what_is_left_out_is_not() -> None:
     """The account is of what was to be sent."""
     sent = _Sent(SpanExportResult.FAILURE)
-    provider, delivery = _on_a_diet(sent)
+    provider, delivery = _with_span_filter(sent)
     tracer = provider.get_tracer(LIVEKIT)
     with tracer.start_as_current_span("agent_session") as session:
         tracer.start_span("on_enter").end()

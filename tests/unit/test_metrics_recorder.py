@@ -34,21 +34,21 @@ BOOKINGS = Conversion("bookings", "booking")
 class Points:
     """What a worker makes of what one job process recorded."""
 
-    tally: DeltaAccumulator = field(default_factory=DeltaAccumulator)
+    accumulator: DeltaAccumulator = field(default_factory=DeltaAccumulator)
     state: State = field(default_factory=State)
 
     def metrics(self) -> dict[str, Any]:
-        self.state.apply(Batch(tuple(self.tally.drain())), self)
+        self.state.apply(Batch(tuple(self.accumulator.drain())), self)
         return {metric.name: metric for scope in self.state.read() for metric in scope.metrics}
 
     def points(self, metric: semconv.Metric) -> dict[tuple[str, ...], Any]:
         """The points of a metric by the values of its labels, in the order of its declaration."""
-        found = self.metrics().get(metric.name)
-        if found is None:
+        metric_data = self.metrics().get(metric.name)
+        if metric_data is None:
             return {}
         return {
             tuple(point.attributes[label] for label in metric.labels): point
-            for point in found.data.data_points
+            for point in metric_data.data.data_points
         }
 
     def values(self, metric: semconv.Metric) -> dict[tuple[str, ...], float]:
@@ -67,7 +67,7 @@ def points() -> Points:
 @pytest.fixture
 def recorder(points: Points) -> Recorder:
     declared = Declarations(conversions={BOOKINGS.name: BOOKINGS})
-    return Recorder(points.tally, rules=OutcomeRules(declared=declared))
+    return Recorder(points.accumulator, rules=OutcomeRules(declared=declared))
 
 
 @pytest.fixture
@@ -111,7 +111,7 @@ def test_what_is_no_measurement_is_said_to_be_none(
 @pytest.mark.parametrize("kind", [semconv.KIND_SIMULATION, semconv.KIND_CONSOLE, semconv.KIND_TEST])
 def test_other_kinds_of_calls_are_one_counter(points: Points, kind: str) -> None:
     """Nothing else of them is recorded."""
-    recorder = Recorder(points.tally)
+    recorder = Recorder(points.accumulator)
     call = Call(
         "job", agent_name="front-desk", kind=kind, opened_instant=100.0, closed_instant=142.0
     )
@@ -123,7 +123,7 @@ def test_other_kinds_of_calls_are_one_counter(points: Points, kind: str) -> None
 
 def test_kinds_can_be_included(points: Points) -> None:
     """Then they are calls like any other."""
-    recorder = Recorder(points.tally, counted_kinds={semconv.KIND_CONSOLE})
+    recorder = Recorder(points.accumulator, counted_kinds={semconv.KIND_CONSOLE})
     call = Call("job", agent_name="front-desk", kind=semconv.KIND_CONSOLE, started_at=1.0)
     recorder.record(call, events.CallStarted())
     recorder.record(call, events.CallEnded())
@@ -301,11 +301,11 @@ def test_every_metric_is_made_as_declared(points: Points, recorder: Recorder) ->
     )
     for row in delivery_rows("https://otlp.example.com", delivered=True):
         points.state.add(row)
-    found = points.metrics()
+    metrics = points.metrics()
     declared = (*semconv.METRICS, BOOKINGS.metric)
-    assert set(found) == {metric.name for metric in declared}
+    assert set(metrics) == {metric.name for metric in declared}
     for metric in declared:
-        made = found[metric.name]
+        made = metrics[metric.name]
         assert (made.unit, made.description) == (metric.unit, metric.description)
         for point in made.data.data_points:
             assert set(point.attributes) == set(metric.labels), metric.name
@@ -325,8 +325,8 @@ def test_a_destination_that_was_never_reached_has_no_age(points: Points) -> None
 
 def test_what_a_job_says_of_a_destination_outlives_the_job(points: Points) -> None:
     """A destination is there when no call is."""
-    points.tally.record(semconv.M_TELEMETRY_UP, 1, ("a",))
-    points.tally.record(semconv.M_TELEMETRY_EXPORT_AGE, 0, ("a",))
+    points.accumulator.record(semconv.M_TELEMETRY_UP, 1, ("a",))
+    points.accumulator.record(semconv.M_TELEMETRY_EXPORT_AGE, 0, ("a",))
     points.metrics()
     points.state.disconnect(points)
     assert points.values(semconv.M_TELEMETRY_UP) == {("a",): 1}

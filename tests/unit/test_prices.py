@@ -424,8 +424,8 @@ def test_every_packaged_row_has_a_source_and_a_date() -> None:
 def test_models_found_by_name_are_those_that_genai_prices_finds() -> None:
     """Our short way to a row leads to the same one as the package's search."""
     for (provider, name), (_, model) in _MODELS.items():
-        found = genai_prices.calc_price(genai_prices.Usage(), name, provider_id=provider)
-        assert found.model is model, (provider, name)
+        price = genai_prices.calc_price(genai_prices.Usage(), name, provider_id=provider)
+        assert price.model is model, (provider, name)
 
 
 # --- nothing is counted twice ------------------------------------------------------------------

@@ -62,32 +62,32 @@ def call() -> Call:
 
 
 @pytest.fixture
-def journal(call: Call) -> SummaryBuilder:
+def builder(call: Call) -> SummaryBuilder:
     return SummaryBuilder(call, content=True)
 
 
-def summarised(journal: SummaryBuilder) -> CallSummary:
-    return journal.summary(trace_id="ab" * 16, outcome="completed", labels={"intent": "billing"})
+def summarised(builder: SummaryBuilder) -> CallSummary:
+    return builder.summary(trace_id="ab" * 16, outcome="completed", labels={"intent": "billing"})
 
 
-def turns(journal: SummaryBuilder, *events: CallEvent) -> list[Turn]:
+def turns(builder: SummaryBuilder, *events: CallEvent) -> list[Turn]:
     """Return the turns that come of events, one second after each other."""
-    told = [each for at, event in enumerate(events) for each in journal.handle(event, float(at))]
-    assert tuple(told) == summarised(journal).turns
-    return [each for each in told if isinstance(each, Turn)]
+    records = [each for at, event in enumerate(events) for each in builder.handle(event, float(at))]
+    assert tuple(records) == summarised(builder).turns
+    return [each for each in records if isinstance(each, Turn)]
 
 
-def test_a_call_starts_when_its_session_did(call: Call, journal: SummaryBuilder) -> None:
+def test_a_call_starts_when_its_session_did(call: Call, builder: SummaryBuilder) -> None:
     """The instant of the record is the fallback where nobody noted the session's start yet."""
-    assert journal.start("", 2.0) == CallStart("job", "", "receptionist", "production", 1.0)
+    assert builder.start("", 2.0) == CallStart("job", "", "receptionist", "production", 1.0)
     call.started_at = None
-    assert journal.start("", 2.0).started_at == 2.0
+    assert builder.start("", 2.0).started_at == 2.0
 
 
-def test_a_measured_latency_is_the_answers(journal: SummaryBuilder) -> None:
+def test_a_measured_latency_is_the_answers(builder: SummaryBuilder) -> None:
     """It is on the first turn of the agent that follows, with its stages."""
     greeting, question, answer, more = turns(
-        journal,
+        builder,
         agent("Good day."),
         user(**USER),
         TurnAnswered(1.0, {"llm_first_token": 0.4, "other": 0.6}),
@@ -120,9 +120,9 @@ def test_a_measured_latency_is_the_answers(journal: SummaryBuilder) -> None:
     assert more.latency_source is None
 
 
-def test_what_livekit_did_not_measure_is_summed_and_marked(journal: SummaryBuilder) -> None:
+def test_what_livekit_did_not_measure_is_summed_and_marked(builder: SummaryBuilder) -> None:
     """End of turn, first token and first audio; once, on the turn that answers."""
-    _, answer, more = turns(journal, user(**USER), agent(**AGENT), agent(**AGENT))
+    _, answer, more = turns(builder, user(**USER), agent(**AGENT), agent(**AGENT))
     assert answer.latency_s == 0.5 + 0.25 + 0.125
     assert answer.latency_source == "summed"
     assert answer.stages_s == {}
@@ -130,10 +130,10 @@ def test_what_livekit_did_not_measure_is_summed_and_marked(journal: SummaryBuild
 
 
 @pytest.mark.parametrize("missing", ["end_of_turn_delay", "llm_node_ttft", "tts_node_ttfb"])
-def test_a_sum_with_a_part_missing_is_no_latency(journal: SummaryBuilder, missing: str) -> None:
+def test_a_sum_with_a_part_missing_is_no_latency(builder: SummaryBuilder, missing: str) -> None:
     """A smaller number would pass for a faster answer."""
     _, answer = turns(
-        journal,
+        builder,
         user(**{k: v for k, v in USER.items() if k != missing}),
         agent(**{k: v for k, v in AGENT.items() if k != missing}),
     )
@@ -142,50 +142,50 @@ def test_a_sum_with_a_part_missing_is_no_latency(journal: SummaryBuilder, missin
 
 
 @pytest.mark.parametrize("latency_s", [-0.1, 60.1])
-def test_a_suspect_latency_is_none_here_either(journal: SummaryBuilder, latency_s: float) -> None:
+def test_a_suspect_latency_is_none_here_either(builder: SummaryBuilder, latency_s: float) -> None:
     """As the metric keeps it out; nor is it replaced by a sum."""
-    _, answer = turns(journal, user(**USER), TurnAnswered(latency_s, {}), agent(**AGENT))
+    _, answer = turns(builder, user(**USER), TurnAnswered(latency_s, {}), agent(**AGENT))
     assert answer.latency_s is None
 
 
-def test_a_sum_that_cannot_be_is_no_latency(journal: SummaryBuilder) -> None:
+def test_a_sum_that_cannot_be_is_no_latency(builder: SummaryBuilder) -> None:
     """LiveKit's delays are differences of two times of day."""
-    _, answer = turns(journal, user(**{**USER, "end_of_turn_delay": 3600.5}), agent(**AGENT))
+    _, answer = turns(builder, user(**{**USER, "end_of_turn_delay": 3600.5}), agent(**AGENT))
     assert (answer.latency_s, answer.latency_source) == (None, None)
 
 
-def test_an_answer_that_was_cut_off_at_once_is_a_turn(journal: SummaryBuilder) -> None:
+def test_an_answer_that_was_cut_off_at_once_is_a_turn(builder: SummaryBuilder) -> None:
     """Its latency is in the metric."""
-    _, cut, again = turns(journal, user(), TurnAnswered(0.5, {"other": 0.5}), user("No, wait."))
+    _, cut, again = turns(builder, user(), TurnAnswered(0.5, {"other": 0.5}), user("No, wait."))
     assert (cut.speaker, cut.index, cut.interrupted, cut.text) == ("agent", 1, True, "")
     assert cut.latency_s == 0.5
     assert (again.speaker, again.index) == ("user", 2)
-    journal.handle(TurnAnswered(0.25, {}), 8.0)
-    [last] = journal.end(9.0)
+    builder.handle(TurnAnswered(0.25, {}), 8.0)
+    [last] = builder.end(9.0)
     assert (last.index, last.latency_s, last.interrupted) == (2, 0.25, True)
-    assert summarised(journal).turns[-1] == last
-    assert journal.end(9.0) == []
+    assert summarised(builder).turns[-1] == last
+    assert builder.end(9.0) == []
 
 
-def test_a_tool_is_complete_when_it_ends(journal: SummaryBuilder) -> None:
+def test_a_tool_is_complete_when_it_ends(builder: SummaryBuilder) -> None:
     """With the turn that it was called in."""
-    journal.handle(user(), 1.0)
+    builder.handle(user(), 1.0)
     event = ToolFinished("book", "success", 0.5, call_id="c1", arguments="{}", output="booked")
-    told = journal.handle(event, 2.0)
-    assert told == [Tool("job", 1, "book", "success", 2.0, 0.5, "c1", "{}", "booked")]
-    assert summarised(journal).tools == tuple(told)
+    records = builder.handle(event, 2.0)
+    assert records == [Tool("job", 1, "book", "success", 2.0, 0.5, "c1", "{}", "booked")]
+    assert summarised(builder).tools == tuple(records)
 
 
 def test_without_content_no_word_is_kept(call: Call) -> None:
     """Neither what was said, nor what tools were given and gave back."""
-    journal = SummaryBuilder(call, content=False)
-    journal.handle(user("Marmaduke"), 1.0)
-    journal.handle(ToolFinished("book", "error", arguments="Marmaduke", output="Marmaduke"), 2.0)
-    assert "Marmaduke" not in summarised(journal).to_json()
-    assert summarised(journal).turns[0].text is None
+    builder = SummaryBuilder(call, content=False)
+    builder.handle(user("Marmaduke"), 1.0)
+    builder.handle(ToolFinished("book", "error", arguments="Marmaduke", output="Marmaduke"), 2.0)
+    assert "Marmaduke" not in summarised(builder).to_json()
+    assert summarised(builder).turns[0].text is None
 
 
-def test_the_summary_of_a_call(call: Call, journal: SummaryBuilder) -> None:
+def test_the_summary_of_a_call(call: Call, builder: SummaryBuilder) -> None:
     """All that there is to say of it."""
     for event in (
         FirstResponse(0.5),
@@ -200,7 +200,7 @@ def test_the_summary_of_a_call(call: Call, journal: SummaryBuilder) -> None:
         ModelUsed("llm", "openai", "gpt", {Usage.REQUESTS: 1, Usage.INPUT_TOKENS: 5}),
     ):
         call.apply(event)
-        journal.handle(event, 7.0)
+        builder.handle(event, 7.0)
     call.dtmf_count = 3
     call.close_reason = "user_initiated"
     call.annotations.reason = "wanted a refund"
@@ -213,7 +213,7 @@ def test_the_summary_of_a_call(call: Call, journal: SummaryBuilder) -> None:
     call.costs.by_model["llm", "openai", "gpt"] = 0.25
     call.costs.by_model["other", "flat", "flat"] = 0.5
     call.costs.unpriced["tts", "acme", ""] = 2
-    assert summarised(journal) == CallSummary(
+    assert summarised(builder) == CallSummary(
         call_id="job",
         trace_id="ab" * 16,
         agent_name="receptionist",
@@ -250,7 +250,7 @@ def test_the_summary_of_a_call(call: Call, journal: SummaryBuilder) -> None:
     )
 
 
-def test_a_cost_that_is_not_known_is_none(call: Call, journal: SummaryBuilder) -> None:
+def test_a_cost_that_is_not_known_is_none(call: Call, builder: SummaryBuilder) -> None:
     """A zero would be a price."""
     call.costs.unpriced["tts", "acme", ""] = 2
-    assert summarised(journal).cost_dollars is None
+    assert summarised(builder).cost_dollars is None

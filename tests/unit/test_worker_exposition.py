@@ -202,10 +202,10 @@ def test_an_exemplar_leads_to_its_span(endpoint: ScrapeEndpoint) -> None:
         for family in read_openmetrics(_scrape(endpoint, _OPENMETRICS))
         if family.name == "greeting_latency_seconds"
     )
-    (found,) = [(s.labels["le"], s.exemplar) for s in family.samples if s.exemplar]
-    assert found[0] == "0.5"
-    assert found[1].labels == {"trace_id": f"{0xABC:032x}", "span_id": f"{0xDEF:016x}"}
-    assert (found[1].value, float(found[1].timestamp)) == (0.3, 1_700_000_000.5)
+    [(bound, exemplar)] = [(s.labels["le"], s.exemplar) for s in family.samples if s.exemplar]
+    assert bound == "0.5"
+    assert exemplar.labels == {"trace_id": f"{0xABC:032x}", "span_id": f"{0xDEF:016x}"}
+    assert (exemplar.value, float(exemplar.timestamp)) == (0.3, 1_700_000_000.5)
     assert "trace_id" not in _scrape(endpoint)
 
 

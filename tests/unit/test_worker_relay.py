@@ -459,11 +459,11 @@ def test_a_bad_measurement_does_not_cost_the_others_of_its_series(
     value: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It is counted as dropped, and named once with what to do about it."""
-    tally = DeltaAccumulator()
+    accumulator = DeltaAccumulator()
     for each in (0.5, value, value, 0.25):
-        tally.record(semconv.M_TURN_LATENCY, each, ("a",))
+        accumulator.record(semconv.M_TURN_LATENCY, each, ("a",))
 
-    latency, dropped = tally.drain()
+    latency, dropped = accumulator.drain()
 
     assert isinstance(latency.value, Distribution)
     assert (latency.value.sum, sum(latency.value.counts)) == (0.75, 2)
@@ -492,14 +492,14 @@ class _Hanging:
 
 def test_the_end_of_a_call_does_not_wait_for_readers_of_others() -> None:
     """It is with the worker while they hang; a flush says that not all was sent, in time."""
-    worker, tally, hanging = _Worker(), DeltaAccumulator(), _Hanging()
-    relay = Relay(worker.theirs, [tally])
+    worker, accumulator, hanging = _Worker(), DeltaAccumulator(), _Hanging()
+    relay = Relay(worker.theirs, [accumulator])
     relay.add_reader(hanging)
     relay.call_opened("call", [_CRASHED])
     assert not relay.flush(0.01)
     assert hanging.entered.wait(10)
 
-    relay.call_closed("call", lambda: tally.record(semconv.M_JOBS, 1, ("a", "done")))
+    relay.call_closed("call", lambda: accumulator.record(semconv.M_JOBS, 1, ("a", "done")))
     batches = worker.read_until(lambda batch: bool(batch.closed))
 
     assert batches[-1].closed == ("call",)
@@ -587,7 +587,7 @@ def test_a_frame_that_fails_is_counted_and_the_next_one_is_sent(
 ) -> None:
     """The end of a call that was in it is sent all the same: it did not crash."""
     monkeypatch.delenv("PYTEST_CURRENT_TEST")
-    worker, tally = _Worker(), DeltaAccumulator()
+    worker, accumulator = _Worker(), DeltaAccumulator()
     encode, failures = Encoder.encode, iter([RuntimeError("not today")])
 
     def fail_once(encoder: Encoder, batch: Batch) -> Iterator[bytes]:
@@ -596,11 +596,11 @@ def test_a_frame_that_fails_is_counted_and_the_next_one_is_sent(
         return encode(encoder, batch)
 
     monkeypatch.setattr(Encoder, "encode", fail_once)
-    relay = Relay(worker.theirs, [tally])
+    relay = Relay(worker.theirs, [accumulator])
     relay.call_opened("call", [])
-    relay.call_closed("call", lambda: tally.record(semconv.M_JOBS, 1, ("a", "done")))
+    relay.call_closed("call", lambda: accumulator.record(semconv.M_JOBS, 1, ("a", "done")))
     relay.flush(10)
-    tally.record(semconv.M_JOBS, 1, ("a", "failed"))
+    accumulator.record(semconv.M_JOBS, 1, ("a", "failed"))
     assert relay.close(10)
 
     batches = worker.read_to_the_end()

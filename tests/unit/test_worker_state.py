@@ -232,9 +232,9 @@ def test_a_call_that_is_open_at_the_end_is_lost_once(closed: bool) -> None:
     state.apply(Batch((_row("updowncounter", 1),), (), ("1",) if closed else ()), "process")
     state.disconnect("process")
     state.disconnect("process")
-    found = _points(state)
+    points = _points(state)
     key = (semconv.M_SESSIONS.name, frozenset(sessions.attributes))
-    assert (found[key].value if key in found else 0) == (0 if closed else 1)
+    assert (points[key].value if key in points else 0) == (0 if closed else 1)
     assert _point(state, "counter").value == 3
     assert _point(state, "updowncounter").value == 0
 
