@@ -1,7 +1,7 @@
 # Copyright The Callspan Authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""The house: which room may import which, what is public, where names are spelt; its tests, too."""
+"""The house: which room may import which, what is public, which names are used; its tests, too."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ from callspan.semconv import Metric
 from callspan.testing import fixtures
 from kit import house
 from kit.paths import EXAMPLE, TESTS
+from kit.paths import ROOT as REPOSITORY
 from kit.private_names import PRIVATE_NAMES
+from kit.words import RETIRED, retired_words
 
 ROOT = Path(callspan.__file__).parent
 NAMES = {
@@ -118,6 +120,44 @@ def test_the_record_of_a_call_knows_no_telemetry() -> None:
     foreign = {"opentelemetry", "livekit", "time", "datetime"}
     for path in (ROOT / "call").glob("*.py"):
         assert not foreign & house.foreign_imports(path), path
+
+
+def test_no_retired_word_is_a_name() -> None:
+    """In the package, tests, examples, benchmarks, and the Python of pages; prose is free."""
+    assert retired_words(REPOSITORY) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "line", "word"),
+    [
+        ("src/callspan/call/outcome.py", "#\nfound = 1\n", 2, "found"),
+        ("tests/unit/test_call.py", "def test(journal: object) -> None: ...\n", 1, "journal"),
+        ("tests/kit/dialogue.py", '"""It says: a \'reply\'.\n"""\nself._said = 1\n', 3, "_said"),
+        ("examples/demo.py", "start(if_lost='it\\'s')\n", 1, "if_lost"),
+        ("examples/hooks.py", "def tell() -> None: ...\n", 1, "tell"),
+        ("benchmarks/bench.py", "from offline import tally\n", 1, "tally"),
+        ("docs/generate.py", "class Told: ...\n", 1, "Told"),
+        ("README.md", 'As told:\n\n```python\ntold = ["told"]\n```\n', 4, "told"),
+    ],
+)
+def test_a_retired_word_is_seen(tmp_path: Path, path: str, text: str, line: int, word: str) -> None:
+    """Planted: a variable, a fixture, an attribute, a keyword, a function, an import, a page."""
+    (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / path).write_text(text)
+    assert retired_words(tmp_path) == [f"{path}:{line} has {word}; write {RETIRED[word]}"]
+
+
+def test_prose_and_files_may_use_retired_words(tmp_path: Path) -> None:
+    """A docstring, a comment, a message, a file's position, text of a page, a longer name."""
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "module.py").write_text(
+        '"""What is found where.\n\nThe \\"""told\\""" one."""\n'
+        "position = file.tell()  # told\n"
+        "message = f'no {position} was \\'found\\'', \"found\"\n"
+        "told_apart = FileNotFoundError\n"
+    )
+    (tmp_path / "README.md").write_text("found = `told`\n\n```console\n$ found\n```\n")
+    assert retired_words(tmp_path) == []
 
 
 def test_tests_share_by_the_kit() -> None:
